@@ -1,0 +1,49 @@
+# Each target makes its own environment in a fresh clone. Python 3.11 or later is all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Where a whole bench is too long: make bench ROUNDS=2
+ROUNDS ?= 10
+CRASHES ?= 200
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo    find a race in a running service, see it fixed and gone"
+	@echo "make test    all tests, with real servers and databases"
+	@echo "make lint    format, lint, types, import rules, docs"
+	@echo "make bench   what the README quotes, written to bench/results/ (about 30 minutes)"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask]" --group dev
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -m lab.demo
+
+test: $(READY)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python -m tools.pure_coverage
+	$(BIN)/coverage report --fail-under=90
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m tools.check_lab_types
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.check_docs
+
+bench: $(READY)
+	$(BIN)/python -m bench.delivery
+	$(BIN)/python -m bench.crash --rounds $(CRASHES)
+	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
+
+clean:
+	rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
