@@ -1,0 +1,50 @@
+"""The command `tocsin`. One file a command; this one parses, dispatches and turns errors into one line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tocsin import __version__
+from tocsin.cli import lab, scan, sign, verify
+from tocsin.cli._errors import Unfinished, UsageError
+
+# In the order in which help lists them.
+COMMANDS = {"scan": scan, "sign": sign, "verify": verify, "lab": lab}
+# 128 + SIGINT, as shells report a command that Ctrl-C ended.
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        0 clean or done, 1 violated or rejected, 2 wrong usage, 3 no verdict, 130 ended by Ctrl-C.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tocsin",
+        description="Find, fix and rule out race conditions behind HMAC-signed HTTP requests.",
+        epilog="Exit codes: 0 clean or done, 1 violated or rejected, 2 usage, 3 no verdict, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"tocsin {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS.values():
+        command.add_to(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UsageError as error:
+        return _say(error, 2)
+    except Unfinished as error:
+        return _say(error, 3)
+    except KeyboardInterrupt:
+        return _say("interrupted", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (head) has seen enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _say(error: object, code: int) -> int:
+    print(f"tocsin: {error}", file=sys.stderr)
+    return code

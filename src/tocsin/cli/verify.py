@@ -1,0 +1,49 @@
+"""`tocsin verify`: does a raw HTTP request carry a valid signature, and what does it prove?"""
+
+import argparse
+
+from tocsin.cli._errors import UsageError
+from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
+from tocsin.signing import KeyRing, Rejected, SchemeError, Verified, check_keys, verify
+
+
+def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("verify", help="verify a raw HTTP request", description=__doc__, allow_abbrev=False)
+    add_signing_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the verdict; 0 if the signature is valid, 1 if the message is rejected.
+
+    Raises:
+        UsageError: request, scheme or secret are wrong.
+    """
+    try:
+        scheme, secret = read_scheme_and_secret(args)
+        keys = KeyRing.of(secret)
+        check_keys(scheme, keys)
+    except SchemeError as error:
+        raise UsageError(str(error)) from None
+    message = read_request(args).message
+    now = instant(args)
+    try:
+        verified = verify(message, scheme, keys, now=now)
+    except Rejected as rejected:
+        print(f"rejected: {rejected.kind}: {rejected}")
+        return 1
+    for name, value in _facts(verified, now):
+        print(f"{name:<11} {value}")
+    return 0
+
+
+def _facts(verified: Verified, now: float) -> list[tuple[str, str]]:
+    signed_at = verified.timestamp_unix
+    return [
+        ("verified", verified.scheme),
+        ("key id", verified.key_id or "none"),
+        ("message id", verified.message_id or verified.message_id_error or "none signed"),
+        ("age", "no timestamp signed" if signed_at is None else f"{now - signed_at:.1f} s"),
+        ("digest", verified.signed_content_digest.hex()),
+    ]

@@ -1,0 +1,45 @@
+"""The view of a request that gets signed. PURE.
+
+Rule: text is the latin-1 view of the octets on the wire, neither decoded nor normalised, so that signer and verifier
+hash what was sent. A field that was sent twice is here twice.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Header: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One request.
+
+    Args:
+        method: as sent: "POST".
+        target: the origin-form request target exactly as on the wire, percent-encoding untouched: "/order?x=1".
+        headers: name and value of every field line, in wire order.
+        body: the raw body, after any transfer coding and before any content coding is undone.
+        public_origin: "https://api.example.com", from configuration and never from the Host header; only for schemes
+            that sign {url}.
+    """
+
+    method: str
+    target: str
+    headers: tuple[Header, ...]
+    body: bytes
+    public_origin: str = ""
+
+    @property
+    def path(self) -> str:
+        """The target before its first "?", raw."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The target after its first "?", raw; "" if there is none."""
+        return self.target.partition("?")[2]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The values of every field of that name, in wire order; names are compared without case."""
+        wanted = name.lower()
+        return tuple([value for given, value in self.headers if given.lower() == wanted])
