@@ -1,0 +1,211 @@
+"""`tocsin scan`: race a running service from outside, and say what its state says."""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tocsin.cli._errors import Unfinished, UsageError
+
+if TYPE_CHECKING:
+    from tocsin.scan import Options, Plan
+
+_QUICK_S = 8.0
+_EXAMPLE = """\
+examples:
+  tocsin scan plan.toml
+  tocsin scan plan.toml --only concurrent-duplicate --html report.html
+  tocsin scan --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"{{uuid}}\\"}'" \\
+      --scheme hex-sha256-body --secret-env ORDERS_SECRET --state "GET /orders/{{uuid}}" --pointer /count
+"""
+
+
+def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `scan`."""
+    parser = subparsers.add_parser(
+        "scan",
+        help="race a running service from outside and give a verdict",
+        description="Race a running service from outside, read its state, and give a verdict with evidence and bound.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="plan file (TOML)")
+    parser.add_argument("--only", metavar="CHECK,...", help="run these checks and no others")
+    parser.add_argument("--quick", action="store_true", help=f"within {_QUICK_S:g} s; the bounds say what that costs")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    parser.add_argument("--base-url", metavar="URL", help="in place of the plan's")
+    parser.add_argument("--seed", type=int, metavar="N", help="repeat the sizes and orders of another scan")
+    rails = parser.add_argument_group("permission")
+    rails.add_argument(
+        "--authorized-for",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="you may test this host, which is not this machine; may be given several times",
+    )
+    rails.add_argument(
+        "--accept-effects", type=int, metavar="N", help="accept up to N state changes that nothing resets"
+    )
+    curl = parser.add_argument_group("without a plan file")
+    curl.add_argument("--curl", metavar="COMMAND", help="the request; {{uuid}} and {{nonce}} in it are made anew")
+    curl.add_argument("--scheme", metavar="NAME", help="how it is signed: a preset's name")
+    curl.add_argument("--secret-env", metavar="NAME", help="the environment variable that holds the secret")
+    curl.add_argument("--key-id", metavar="ID", help="what the scheme calls the secret")
+    curl.add_argument("--state", metavar="REQUEST", help='where an effect shows: "GET /orders/{{uuid}}"')
+    curl.add_argument("--pointer", default="", metavar="POINTER", help="the number in that answer: /count (RFC 6901)")
+    curl.add_argument("--per-effect", type=int, default=1, metavar="N", help="how one effect changes it (default: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan as `args` say.
+
+    Raises:
+        UsageError: the plan, an option or a permission is wrong; nothing was sent.
+        Unfinished: the service could not be reached at all.
+    """
+    try:
+        from tocsin import scan as scanner  # noqa: PLC0415  the scan extra is needed only here
+    except ModuleNotFoundError as error:
+        raise UsageError(f"scanning needs {error.name}: pip install 'tocsin[scan]'") from None
+    try:
+        plan = _plan(args)
+        checks = [check for check in scanner.CHECKS if check.id in _wanted(args.only)]
+        if args.dry_run:
+            print(scanner.describe(plan, checks))
+            return 0
+        plan = _authorised(plan, args)
+    except (scanner.PlanError, scanner.RailError) as error:
+        raise UsageError(str(error)) from None
+    seed = secrets.randbelow(2**32) if args.seed is None else args.seed
+    options = scanner.Options(checks, seed, _command(args))
+    return _scan(plan, options, args)
+
+
+def _scan(plan: "Plan", options: "Options", args: argparse.Namespace) -> int:
+    from tocsin import scan as scanner  # noqa: PLC0415  as above
+    from tocsin.cli._scan_report import ScanReport  # noqa: PLC0415  as above
+    from tocsin.signing import SchemeError, secret_from_table  # noqa: PLC0415  not for --dry-run
+    from tocsin.wire import DeliveryError, Failure, exchange, request_bytes  # noqa: PLC0415  as above
+
+    try:
+        # The service chose its secret; authorise has refused a literal one for any host but this.
+        secret = secret_from_table(
+            plan.signing, folder=Path(args.plan or ".").parent, allow_value=True, allow_short=True
+        )
+        addresses = scanner.addresses(plan)
+        # Something must answer before a scan begins: whatever HTTP that is.
+        host = addresses[""].authority
+        exchange(request_bytes("OPTIONS", "*", (("Host", host),), b""), addresses[""], timeout_s=5)
+    except SchemeError as error:
+        raise UsageError(f"[signing] {error}") from None
+    except DeliveryError as error:
+        if error.kind in {Failure.UNRESOLVABLE, Failure.REFUSED, Failure.UNREACHABLE, Failure.UNSUPPORTED}:
+            raise Unfinished(f"nothing to scan: {error}") from None
+    with ExitStack() as stack:
+        report = stack.enter_context(ScanReport(json=args.json, html=args.html))
+        scanner.run(plan, secret, addresses, options, report.handle)
+    return report.exit_code()
+
+
+def _plan(args: argparse.Namespace) -> "Plan":
+    from tocsin.scan import plan_from_tables, plan_from_toml  # noqa: PLC0415  the scan extra
+
+    if (args.plan is None) == (args.curl is None):
+        raise UsageError("wanted one of PLAN and --curl")
+    if args.plan is not None:
+        plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url)
+    else:
+        plan = plan_from_tables(_tables(args), "--curl", base_url=args.base_url)
+    if args.quick:
+        plan = replace(plan, budget=replace(plan.budget, seconds=min(plan.budget.seconds, _QUICK_S)))
+    return plan
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"plan {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"plan {path}: not UTF-8, as TOML is") from None
+
+
+def _tables(args: argparse.Namespace) -> dict[str, object]:
+    from tocsin.scan import tables_from_curl  # noqa: PLC0415  the scan extra
+    from tocsin.signing import SchemeError, preset  # noqa: PLC0415  only for --curl
+
+    if args.scheme is None or args.secret_env is None:
+        raise UsageError("--curl wants --scheme NAME and --secret-env NAME")
+    try:
+        written = {name.lower() for name in preset(args.scheme).written_headers}
+    except SchemeError as error:
+        raise UsageError(f"--scheme: {error}") from None
+    tables: dict[str, object] = dict(tables_from_curl(args.curl, drop=frozenset(written)))
+    signing: dict[str, object] = {"preset": args.scheme, "secret": {"env": args.secret_env}}
+    if args.key_id is not None:
+        signing["key_id"] = args.key_id
+    tables["signing"] = signing
+    if args.state is not None:
+        state = {"request": args.state, "pointer": args.pointer, "per_effect": args.per_effect}
+        tables["state"] = [state]
+    return tables
+
+
+def _wanted(only: str | None) -> Sequence[str]:
+    from tocsin.scan import CHECKS  # noqa: PLC0415  the scan extra
+
+    known = [check.id for check in CHECKS]
+    if only is None:
+        return known
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise UsageError(
+                f'--only: no check "{name}"; ' + (f'did you mean "{close[0]}"?' if close else ", ".join(known))
+            )
+    return wanted
+
+
+def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
+    """What the command line permits; a person at the terminal may be asked about effects that nothing resets."""
+    from tocsin.scan import EffectsNotAccepted, authorise  # noqa: PLC0415  the scan extra
+
+    try:
+        return authorise(plan, args.authorized_for, accept_effects=args.accept_effects)
+    except EffectsNotAccepted:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        print(f"The plan has no [reset]: up to {plan.budget.effects} changes stay in {plan.base_url}.", file=sys.stderr)
+        print("Accept them? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise UsageError("not accepted; nothing was sent") from None
+        return authorise(plan, args.authorized_for, accept_effects=plan.budget.effects)
+
+
+def _command(args: argparse.Namespace) -> tuple[str, ...]:
+    """The command line that repeats this scan; secrets are not on it, for they are named by variable or file."""
+    words = ["tocsin", "scan"]
+    words += [args.plan] if args.plan is not None else []
+    for option, value in (
+        ("--curl", args.curl),
+        ("--scheme", args.scheme),
+        ("--secret-env", args.secret_env),
+        ("--key-id", args.key_id),
+        ("--state", args.state),
+        ("--pointer", args.pointer or None),
+        ("--per-effect", args.per_effect if args.state and args.per_effect != 1 else None),
+        ("--base-url", args.base_url),
+        ("--accept-effects", args.accept_effects),
+        *(("--authorized-for", host) for host in args.authorized_for),
+    ):
+        words += [] if value is None else [option, str(value)]
+    return tuple(words)

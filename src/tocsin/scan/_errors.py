@@ -1,0 +1,25 @@
+"""What can stop a scan, a check or a trial, and what each of them means."""
+
+
+class PlanError(ValueError):
+    """The plan says something that cannot be meant: an unknown key, a wrong type, a variable that nothing defines."""
+
+
+class RailError(Exception):
+    """The scan would go where it is not allowed: another host, more state changes than granted. Nothing was sent."""
+
+
+class EffectsNotAccepted(RailError):  # noqa: N818  a question to the user before it is an error
+    """Nothing brings the state back, and nobody has accepted that. The user may be asked."""
+
+
+class BudgetEnded(Exception):  # noqa: N818  an expected end, not an error
+    """A budget (requests, effects, seconds) is used up; the check says what it has and by what it was cut short."""
+
+
+class CannotTell(Exception):  # noqa: N818  a verdict (INCONCLUSIVE), not an error
+    """This check cannot reach a verdict on this service; the message says what was missing."""
+
+
+class ServiceGone(Exception):  # noqa: N818  a fact about the peer, not an error of ours
+    """The service does not answer any more. A retry may help once it runs again."""

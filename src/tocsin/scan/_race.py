@@ -1,0 +1,193 @@
+"""Many bursts of one kind, until one hits, enough were clean, or the time is over.
+
+Rule: the sequential twin comes first. What it already does wrong is no race, and what only the burst does wrong is one.
+One verified effect too many is proof, so the first hit ends the race; it is repeated only to report how often it comes.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tocsin.findings import Bound, Json, Verdict
+from tocsin.scan._compose import Shot
+from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._session import Session
+from tocsin.scan._statistics import upper_limit
+from tocsin.scan._trials import Trial, concurrent, confirm, sequential
+
+# Long enough for every server measured to have parked the prefixes; doubled after a void burst.
+_HOLD_S = 0.03
+_LONGEST_HOLD_S = 0.25
+_VOIDS_IN_A_ROW = 12
+_REPEATS_OF_A_HIT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The requests of one burst, on a scene of their own, and how many effects they may have together."""
+
+    shots: tuple[Shot, ...]
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What is raced.
+
+    Args:
+        name: of the variant, for the report.
+        compose: makes the members of a burst of a given size, on a new scene.
+        sizes: of bursts, taken in turn.
+        least: the smallest size that can show anything.
+        wanted: how many clean bursts are enough.
+        hit: names what is wrong with a burst, beside its sequential twin, or "".
+    """
+
+    name: str
+    compose: Callable[[int], Members]
+    sizes: tuple[int, ...]
+    least: int
+    wanted: int
+    hit: Callable[[Trial, Trial], str]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a race has shown so far."""
+
+    twin: Trial | None = None
+    also_sequential: bool = False
+    hit: Trial | None = None
+    what: str = ""
+    rate: tuple[int, int] = (0, 0)
+    mixture: Counter[str] = field(default_factory=Counter)
+    voids: Counter[str] = field(default_factory=Counter)
+    cut_short: str = ""
+    missing: str = ""
+
+    @property
+    def clean(self) -> int:
+        """Valid bursts without a hit."""
+        return self.mixture.total()
+
+    @property
+    def verdict(self) -> Verdict:
+        """A hit is proof; nothing valid is nothing."""
+        if self.hit is not None:
+            return Verdict.VIOLATED
+        return Verdict.NOT_OBSERVED if self.clean and not self.missing else Verdict.INCONCLUSIVE
+
+    def bound(self) -> Bound | None:
+        """What the clean bursts are worth, or None if there were none or one hit."""
+        if self.verdict is not Verdict.NOT_OBSERVED:
+            return None
+        return Bound(
+            trials=self.clean,
+            unit="bursts",
+            upper_limit=upper_limit(self.clean),
+            detail=self.cut_short,
+            mixture=dict(self.mixture),
+            void=self.voids.total(),
+        )
+
+    def reason(self) -> str:
+        """Why there is no verdict."""
+        return self.missing or self.cut_short or "no burst was valid"
+
+    def facts(self) -> dict[str, Json]:
+        """As a report shows it."""
+        facts: dict[str, Json] = {
+            "verdict": str(self.verdict),
+            "valid_bursts": self.clean,
+            "mixture": dict(self.mixture),
+        }
+        if self.voids:
+            facts["void_bursts"] = dict(self.voids)
+        if self.cut_short:
+            facts["cut_short"] = self.cut_short
+        if self.twin is not None:
+            facts |= {"sequential": self.twin.facts(), "also_sequential": self.also_sequential}
+        if self.hit is not None:
+            hits, of = self.rate
+            facts |= {
+                "burst": self.hit.facts(),
+                "kind": self.what,
+                "effects": self.hit.effects,
+                "allowed_effects": self.hit.allowed,
+                "came_back": f"{hits} of {of}",
+            }
+        bound = self.bound()
+        if bound is not None:
+            facts["bound"] = str(bound)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            facts["reason"] = self.reason()
+        return facts
+
+
+def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
+    """Run an experiment to its end, or until a monotonic time. CannotTell and BudgetEnded are noted, not raised."""
+    outcome = Outcome()
+    try:
+        members = experiment.compose(max(experiment.sizes))
+        outcome.twin = sequential(session, members.shots, members.allowed)
+        outcome.also_sequential = outcome.twin.effects > members.allowed
+        _bursts(session, experiment, outcome, outcome.twin, until)
+    except BudgetEnded as ended:
+        outcome.cut_short = str(ended)
+    except CannotTell as error:
+        outcome.missing = str(error)
+    return outcome
+
+
+def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Trial, until: float) -> None:
+    gentle = 0
+    while outcome.clean < experiment.wanted:
+        if time.monotonic() > until:
+            outcome.cut_short = f"its share of the time ended after {outcome.clean} of {experiment.wanted} bursts"
+            return
+        size = experiment.sizes[outcome.clean % len(experiment.sizes)]
+        trial, what = _burst(session, experiment, twin, size, gentle)
+        if what:
+            outcome.hit, outcome.what = trial, what
+            outcome.rate = _repeated(session, experiment, twin, size, until)
+            return
+        if trial.void:
+            outcome.voids[trial.void] += 1
+            gentle += 1
+            if gentle == _VOIDS_IN_A_ROW:
+                raise CannotTell(f"{gentle} bursts in a row were void: {trial.void}")
+            continue
+        gentle = 0
+        outcome.mixture[f"last-byte n={trial.members}"] += 1
+        session.progressed(experiment.name, outcome.clean, experiment.wanted)
+
+
+def _burst(session: Session, experiment: Experiment, twin: Trial, size: int, gentle: int) -> tuple[Trial, str]:
+    """One burst, and what is wrong with it. Smaller and slower after each void one."""
+    members = experiment.compose(max(experiment.least, size >> gentle))
+    hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
+    trial = concurrent(session, members.shots, members.allowed, hold_s=hold_s)
+    what = experiment.hit(trial, twin)
+    if what:
+        confirm(session, [shot.draft for shot in members.shots], trial)
+    return trial, what
+
+
+def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> tuple[int, int]:
+    """How often the hit comes back, of how many tries. A hit that does not is still one: its effects were read."""
+    hits = tries = 0
+    try:
+        while tries < _REPEATS_OF_A_HIT and time.monotonic() < until:
+            _, what = _burst(session, experiment, twin, size, gentle=0)
+            tries += 1
+            hits += bool(what)
+    except (BudgetEnded, CannotTell):
+        pass  # the rate is told for the tries there were
+    return hits, tries
+
+
+def worst(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """The verdict of a check with variants: a hit counts, then what could not be told, then what is clean."""
+    order = (Verdict.VIOLATED, Verdict.INCONCLUSIVE, Verdict.NOT_OBSERVED, Verdict.NOT_APPLICABLE)
+    return min(verdicts.values(), key=order.index)

@@ -1,0 +1,172 @@
+"""Runs the checks of a scan, in order, each within its share of the time.
+
+Rule: a run always ends with RunEnded, and every check that was asked for has a finding: what could not be asked is
+INCONCLUSIVE or NOT_APPLICABLE, and says why.
+"""
+
+import random
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tocsin import __version__
+from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
+from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
+from tocsin.scan._check import Check, Conclusion, Context
+from tocsin.scan._compose import Composer
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._fresh import FreshValues
+from tocsin.scan._plan import Plan
+from tocsin.scan._remedy import guard_call
+from tocsin.scan._session import Session
+from tocsin.scan._stage import Stage
+from tocsin.signing import Secret
+from tocsin.wire import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a scan is run.
+
+    Args:
+        checks: in the order in which they run.
+        seed: of orders and sizes.
+        command: the command line that repeats the scan, without --only and --seed.
+    """
+
+    checks: Sequence[Check]
+    seed: int
+    command: tuple[str, ...]
+
+
+def run(
+    plan: Plan, secret: Secret, addresses: Mapping[str, Address], options: Options, emit: Callable[[Event], None]
+) -> None:
+    """Scan. All results go to `emit`.
+
+    Raises:
+        KeyboardInterrupt: passed on after RunEnded has said what may be left behind.
+    """
+    started = time.monotonic()
+    hosts = {name: address.authority for name, address in addresses.items()}
+    session = Session(
+        plan=plan,
+        composer=Composer(plan, secret, hosts),
+        addresses=addresses,
+        # Not for secrets: it shuffles the order in which members of a burst are released.
+        rng=random.Random(options.seed),  # noqa: S311
+        emit=emit,
+        deadline=started + plan.budget.seconds,
+    )
+    emit(_run_started(plan, options))
+    interrupted = ""
+    try:
+        interrupted = _run_checks(session, options, emit)
+    except KeyboardInterrupt:
+        interrupted = "interrupted by the user"
+        raise
+    finally:
+        emit(
+            RunEnded(
+                elapsed_s=time.monotonic() - started,
+                requests=session.spent.requests,
+                effects=session.spent.effects,
+                interrupted=interrupted,
+                left_behind=_left_behind(session, interrupted),
+            )
+        )
+
+
+def _run_checks(session: Session, options: Options, emit: Callable[[Event], None]) -> str:
+    stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
+    gone = _reset(stage)
+    for place, check in enumerate(options.checks):
+        session.check = check.id
+        emit(CheckStarted(check.id, check.title))
+        missing = check.missing(session.plan)
+        if missing:
+            conclusion = Conclusion(Verdict.NOT_APPLICABLE, Evidence(missing))
+        elif gone:
+            conclusion = Conclusion(Verdict.INCONCLUSIVE, Evidence(f"not asked: {gone}"))
+        else:
+            until = _until(session, options.checks[place:])
+            conclusion, gone = _asked(check, Context(session.plan, session, stage, until))
+        emit(FindingMade(_finding(check, conclusion, session.plan, options)))
+    return gone or _reset(stage)
+
+
+def _asked(check: Check, context: Context) -> tuple[Conclusion, str]:
+    """What a check concludes, and why no further check can be asked, if so."""
+    try:
+        return check.run(context), ""
+    except (CannotTell, BudgetEnded) as reason:
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(str(reason))), ""
+    except ServiceGone as gone:
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}")), str(gone)
+
+
+def _reset(stage: Stage) -> str:
+    """Bring the state back, before the first check and after the last. Returns what went wrong."""
+    try:
+        stage.reset()
+    except (CannotTell, BudgetEnded, ServiceGone) as error:
+        return str(error)
+    return ""
+
+
+def _until(session: Session, rest: Sequence[Check]) -> float:
+    """The end of the next check's share. What earlier checks did not use is shared anew."""
+    now = time.monotonic()
+    shares = [check.share for check in rest if not check.missing(session.plan)]
+    return now + max(0.0, session.deadline - now) * shares[0] / sum(shares)
+
+
+def _finding(check: Check, conclusion: Conclusion, plan: Plan, options: Options) -> Finding:
+    finding = Finding(
+        check=check.id,
+        title=check.title,
+        verdict=conclusion.verdict,
+        evidence=conclusion.evidence,
+        severity=conclusion.severity,
+        effects=conclusion.effects,
+        allowed_effects=conclusion.allowed_effects,
+        bound=conclusion.bound,
+    )
+    if conclusion.verdict is not Verdict.VIOLATED:
+        return finding
+    command = shlex.join((*options.command, "--only", check.id, "--seed", str(options.seed)))
+    return replace(
+        finding,
+        reproducer=Reproducer(command, (_shown(plan),)),
+        remedy=Remedy(conclusion.remedy, guard_call(plan) if conclusion.guard_helps else ""),
+        cwe=check.cwe,
+        owasp=check.owasp,
+    )
+
+
+def _shown(plan: Plan) -> str:
+    """The scanned request as the plan writes it: its variables, and no value of them."""
+    return f"{plan.request} {plan.request.body.text}".strip() + f"  [signed anew: {plan.scheme.name}]"
+
+
+def _run_started(plan: Plan, options: Options) -> RunStarted:
+    return RunStarted(
+        version=__version__,
+        target=plan.base_url,
+        operation=str(plan.request),
+        plan=plan.source,
+        checks=tuple(check.id for check in options.checks),
+        seed=options.seed,
+        started_at_unix=time.time(),
+        budget_s=plan.budget.seconds,
+    )
+
+
+def _left_behind(session: Session, interrupted: str) -> str:
+    if not session.spent.effects and not interrupted:
+        return ""
+    if session.plan.reset is not None and not interrupted:
+        return ""
+    effects = f"{session.spent.effects} effects that were read"
+    return f"{effects}, and those of the last burst; [reset] was not sent" if interrupted else effects

@@ -1,0 +1,175 @@
+"""One trial: the same requests at once, or one after the other, and what the state says about it.
+
+Rule: a trial reads its effects from the state, never from the answers. A burst that was not delivered as planned is
+void: it never counts as clean.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tocsin.findings import Json
+from tocsin.history import History
+from tocsin.scan._compose import Draft, Shot
+from tocsin.scan._errors import CannotTell
+from tocsin.scan._oracle import Reading
+from tocsin.scan._session import Session
+from tocsin.scan._stage import Stage
+from tocsin.wire import Response
+
+# What a rate limiter or an overloaded service answers; never a finding of a check that races (checks.md).
+LIMITED = frozenset({429, 503})
+_CONTROL_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a set of requests did.
+
+    Args:
+        allowed: how many effects these requests may have together.
+        effects: how many they had, as the state shows.
+        members: how many requests were sent.
+        successes: how many of them were answered with a success status.
+        statuses: how often each status was answered.
+        state: before and after, in words.
+        below_floor: whether a state ended below [limits] floor.
+        history: who overlapped whom; None where nothing was meant to overlap.
+        proof: how the delivery was proved.
+        void: why the trial cannot count as clean, or "". An effect too many is one all the same.
+    """
+
+    allowed: int
+    effects: int
+    members: int
+    successes: int
+    statuses: Mapping[str, int]
+    state: tuple[str, str]
+    below_floor: bool = False
+    history: History | None = field(default=None, repr=False)
+    proof: str = ""
+    void: str = ""
+
+    def facts(self) -> dict[str, Json]:
+        """As a report shows it."""
+        before, after = self.state
+        facts: dict[str, Json] = {
+            "requests": self.members,
+            "effects": self.effects,
+            "allowed_effects": self.allowed,
+            "successes": self.successes,
+            "statuses": dict(self.statuses),
+            "state_before": before,
+            "state_after": after,
+        }
+        if self.history is not None:
+            facts |= {"delivery": self.proof, "most_in_flight": self.history.most_in_flight()}
+        return facts
+
+
+def control(session: Session, stage: Stage) -> Trial:
+    """One fresh valid request on an idle state: a success and exactly one effect, or CannotTell.
+
+    A rate limiter is given time, and a new identity each time: an old one might be refused as a replay.
+    """
+    for attempt in range(1, _CONTROL_TRIES + 1):
+        scene = stage.scene()
+        draft = stage.draft(scene)
+        before = session.idle([draft])
+        response = session.send(session.shot(draft))
+        if response is not None and response.status in LIMITED and attempt < _CONTROL_TRIES:
+            session.wait(0.2 * 2**attempt)
+            continue
+        trial = _judged(session, [draft], [response], before, allowed=1)
+        if trial.successes == 1 and trial.effects == 1:
+            return trial
+        break
+    raise CannotTell(
+        f"a fresh valid request was answered {_status(response)} and had {trial.effects} effects "
+        f"({trial.state[0]}; then {trial.state[1]}): wanted a success and exactly one effect. "
+        "Is the secret right, and are the ids fresh?"
+    )
+
+
+def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
+    """The requests one after the other, each on a new connection."""
+    drafts = [shot.draft for shot in shots]
+    before = session.read(drafts)
+    responses = [session.send(shot) for shot in shots]
+    return _judged(session, drafts, responses, before, allowed)
+
+
+def concurrent(session: Session, shots: Sequence[Shot], allowed: int, *, hold_s: float) -> Trial:
+    """The requests at once.
+
+    Args:
+        session: delivers them.
+        shots: the members.
+        allowed: how many effects they may have together. A burst of which a rate limiter lets no more than that many
+            members through can show nothing, and is void.
+        hold_s: how long they are parked before the gate opens.
+    """
+    drafts = [shot.draft for shot in shots]
+    before = session.read(drafts)
+    delivery = session.deliver(shots, hold_s=hold_s)
+    effects, after = session.effects(drafts, before)
+    trial = Trial(
+        allowed=allowed,
+        effects=effects,
+        members=len(shots),
+        successes=_successes(session, delivery.responses),
+        statuses=delivery.history.statuses(),
+        state=(str(before), str(after)),
+        below_floor=_below_floor(session, after),
+        history=delivery.history,
+        proof=delivery.proof,
+    )
+    trial = replace(trial, void=delivery.void or _void(trial, delivery.responses))
+    session.collected(delivery, effects, trial.void)
+    return trial
+
+
+def confirm(session: Session, drafts: Sequence[Draft], trial: Trial) -> None:
+    """Make sure that nobody else can have caused a hit. Raises CannotTell if somebody may have."""
+    session.idle(drafts)
+    if trial.effects > trial.members:
+        raise CannotTell(f"{trial.members} requests and {trial.effects} effects: somebody else writes")
+
+
+def _judged(
+    session: Session, drafts: Sequence[Draft], responses: Sequence[Response | None], before: Reading, allowed: int
+) -> Trial:
+    effects, after = session.effects(drafts, before)
+    return Trial(
+        allowed=allowed,
+        effects=effects,
+        members=len(responses),
+        successes=_successes(session, responses),
+        statuses=dict(sorted(Counter(_status(response) for response in responses).items())),
+        state=(str(before), str(after)),
+        below_floor=_below_floor(session, after),
+    )
+
+
+def _void(trial: Trial, responses: Sequence[Response | None]) -> str:
+    through = sum(response is None or response.status not in LIMITED for response in responses)
+    if through <= trial.allowed:
+        return f"a rate limiter let only {through} of {trial.members} members through"
+    if trial.effects == 0 and trial.successes == 0:
+        return (
+            f"no member was accepted ({', '.join(f'{count} x {status}' for status, count in trial.statuses.items())})"
+        )
+    return ""
+
+
+def _successes(session: Session, responses: Sequence[Response | None]) -> int:
+    return sum(response is not None and session.plan.is_success(response.status) for response in responses)
+
+
+def _below_floor(session: Session, after: Reading) -> bool:
+    limits = session.plan.limits
+    return limits is not None and limits.floor is not None and after.below(limits.floor)
+
+
+def _status(response: Response | None) -> str:
+    return "none" if response is None else str(response.status)

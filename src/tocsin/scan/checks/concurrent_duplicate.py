@@ -1,0 +1,169 @@
+"""The same signed request N times at once: more than one effect?"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from tocsin.findings import Evidence, Json, Severity, Verdict
+from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._plan import Plan
+from tocsin.scan._race import Experiment, Members, Outcome, race, worst
+from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS
+from tocsin.scan._template import INSTANT_NAMES
+from tocsin.scan._trials import Trial, control
+
+# Half of all bursts have at most 6 members: few requests fit every worker, many find a window that few would miss.
+_SIZES = (20, 2, 10, 6, 16, 4)
+# A variant beside `identical` asks about another path through the same handler; 59 clean bursts bound it at 5 %.
+_WANTED_VARIANT_BURSTS = 59
+# `identical` gets 30 of the 45 shares of this check (checks.md, "Time").
+_IDENTICAL_SHARE = 30 / 45
+# Copies signed afresh lie a second apart, the grain of most schemes' timestamps.
+_SECONDS_APART = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """One way of repeating a message: what a plan lacks for it, and a burst of it."""
+
+    name: str
+    wanted: int
+    missing: Callable[[Plan], str]
+    compose: Callable[[Context, int], Members]
+
+
+def _identical(context: Context, size: int) -> Members:
+    shot = context.session.shot(context.stage.draft(context.stage.scene()))
+    return Members((shot,) * size, allowed=1)
+
+
+def _resigned(context: Context, size: int) -> Members:
+    """Every variable kept, timestamp and signature new; the nonce new as well, unless it is the identity."""
+    scene = context.stage.scene()
+    draft = context.stage.draft(scene)
+    drafts = [draft] * size
+    if "nonce" in context.plan.used and "nonce" not in context.plan.identity:
+        drafts = [draft.with_values(nonce=context.stage.draft(scene).values["nonce"]) for _ in range(size)]
+    now = time.time()
+    shots = [context.session.shot(copy, at=now - place * _SECONDS_APART) for place, copy in enumerate(drafts)]
+    return Members(tuple(shots), allowed=1)
+
+
+def _resigned_missing(plan: Plan) -> str:
+    changes = plan.scheme.has_timestamp or plan.request.names & INSTANT_NAMES
+    if changes or ("nonce" in plan.used and "nonce" not in plan.identity):
+        return ""
+    return "the request has no timestamp and no nonce: signed afresh, it is the same bytes"
+
+
+def _same_nonce(context: Context, size: int) -> Members:
+    """Another business operation each, one nonce for all."""
+    scene = context.stage.scene()
+    first = context.stage.draft(scene)
+    others = [context.stage.draft(scene).with_values(nonce=first.values["nonce"]) for _ in range(size - 1)]
+    return Members(tuple(context.session.shot(draft) for draft in (first, *others)), allowed=1)
+
+
+def _same_nonce_missing(plan: Plan) -> str:
+    if "nonce" not in plan.used:
+        return "the request has no nonce"
+    if not any(plan.variables[name].fresh for name in plan.used & set(plan.variables) - {"nonce"}):
+        return "the nonce is the only thing that changes between two requests"
+    signed = plan.scheme.has_nonce or "nonce" in plan.request.body.names
+    if "nonce" not in plan.identity and signed:
+        return "the nonce is signed and is not what makes two requests the same operation"
+    return ""
+
+
+_VARIANTS = (
+    _Variant("identical", WANTED_IDENTICAL_BURSTS, lambda _: "", _identical),
+    _Variant("resigned", _WANTED_VARIANT_BURSTS, _resigned_missing, _resigned),
+    _Variant("same_nonce", _WANTED_VARIANT_BURSTS, _same_nonce_missing, _same_nonce),
+)
+
+
+def _missing(plan: Plan) -> str:
+    without_identity = "no fresh variable: nothing makes two requests distinct; add one to [variables]"
+    return needs_state(plan) or ("" if plan.identity else without_identity)
+
+
+def _too_many(trial: Trial, _twin: Trial) -> str:
+    return "duplicate" if trial.effects > trial.allowed else ""
+
+
+def _run(context: Context) -> Conclusion:
+    accepted = control(context.session, context.stage)
+    outcomes: dict[str, Outcome] = {}
+    skipped: dict[str, str] = {}
+    now = time.monotonic()
+    until = now + _IDENTICAL_SHARE * (context.until - now)
+    for variant in _VARIANTS:
+        reason = variant.missing(context.plan)
+        if reason:
+            skipped[variant.name] = reason
+            continue
+        compose = partial(variant.compose, context)
+        experiment = Experiment(variant.name, compose, _SIZES, least=2, wanted=variant.wanted, hit=_too_many)
+        outcomes[variant.name] = race(context.session, experiment, until=until)
+        until = context.until
+    return _concluded(accepted, outcomes, skipped)
+
+
+def _concluded(accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> Conclusion:
+    verdicts = {name: outcome.verdict for name, outcome in outcomes.items()}
+    verdict = worst(verdicts)
+    decisive = next(name for name, found in verdicts.items() if found is verdict)
+    outcome = outcomes[decisive]
+    facts: dict[str, Json] = {
+        "control": accepted.facts(),
+        "variants": {name: found.facts() for name, found in outcomes.items()}
+        | {name: {"verdict": str(Verdict.NOT_APPLICABLE), "reason": reason} for name, reason in skipped.items()},
+    }
+    if outcome.hit is None:
+        summary = _clean_summary(outcomes) if verdict is Verdict.NOT_OBSERVED else f"{decisive}: {outcome.reason()}"
+        return Conclusion(verdict, Evidence(summary, facts), allowed_effects=1, bound=outcome.bound())
+    facts["also_sequential"] = outcome.also_sequential
+    return Conclusion(
+        verdict,
+        Evidence(_hit_summary(decisive, outcome.hit, outcome), facts, outcome.hit.history),
+        severity=Severity.HIGH,
+        effects=outcome.hit.effects,
+        allowed_effects=1,
+        remedy=_SEQUENTIAL_REMEDY if outcome.also_sequential else _REMEDY,
+    )
+
+
+def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
+    before, after = hit.state
+    answered = ", ".join(f"{count} x {status}" for status, count in hit.statuses.items())
+    twin = "" if outcome.twin is None else f"One after the other, the same requests had {outcome.twin.effects}. "
+    hits, tries = outcome.rate
+    return (
+        f"{hit.members} {variant} requests at once had {hit.effects} effects, 1 is allowed: {before}, then {after}. "
+        f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts."
+    )
+
+
+def _clean_summary(outcomes: Mapping[str, Outcome]) -> str:
+    return "; ".join(f"{name}: {outcome.bound()}" for name, outcome in outcomes.items())
+
+
+_REMEDY = (
+    "The check and the write are two steps, and another copy of the message fits between them. Claim the message, make "
+    "the handler's writes and store the answer in one commit."
+)
+_SEQUENTIAL_REMEDY = (
+    "Nothing remembers the message: even one after the other, copies of it take effect. Claim the message, make the "
+    "handler's writes and store the answer in one commit."
+)
+
+CHECK = Check(
+    id="concurrent-duplicate",
+    title="The same signed request many times at once: more than one effect?",
+    cwe=(362, 367),
+    owasp="API6:2023 Unrestricted Access to Sensitive Business Flows",
+    share=45,
+    missing=_missing,
+    run=_run,
+)

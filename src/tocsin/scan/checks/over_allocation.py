@@ -1,0 +1,129 @@
+"""Distinct valid requests at once: more effects than the limit?"""
+
+from functools import partial
+
+from tocsin.findings import Evidence, Json, Severity, Verdict
+from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._errors import CannotTell
+from tocsin.scan._plan import Plan
+from tocsin.scan._race import Experiment, Members, Outcome, race
+from tocsin.scan._stage import Scene
+from tocsin.scan._trials import Trial, control, sequential
+
+# How many requests more than the resource admits.
+_OVER = (15, 1, 10, 1, 5, 1)
+# What is left of the resource when the burst comes. A larger limit is first used up one request after the other: the
+# last few are what a race is about, and a burst much larger than a server's threads overlaps no better.
+_LEFT = 5
+# 59 clean bursts bound the probability per burst at 5 %.
+_WANTED_BURSTS = 59
+_MOST_USED_UP_FIRST = 200
+
+
+def _missing(plan: Plan) -> str:
+    if plan.limits is None:
+        return 'no [limits]: add how many effects one resource admits (effects = 5, per = ["item"])'
+    return needs_state(plan)
+
+
+def _compose(context: Context, over: int) -> Members:
+    """More distinct requests than the resource admits, on a resource with at most _LEFT left."""
+    scene = context.stage.scene(need=_need(context.plan))
+    left = _left(context, scene)
+    shots = [context.session.shot(context.stage.draft(scene)) for _ in range(left + over)]
+    return Members(tuple(shots), allowed=left)
+
+
+def _need(plan: Plan) -> int:
+    limits = plan.limits
+    return limits.effects if limits and limits.effects is not None else 1
+
+
+def _left(context: Context, scene: Scene) -> int:
+    """How many effects the resource admits still, after using up what is more than _LEFT."""
+    capacity = scene.capacity if scene.capacity is not None else _above_floor(context, scene)
+    if capacity - _LEFT > _MOST_USED_UP_FIRST:
+        raise CannotTell(
+            f"the resource admits {capacity} effects: wanted at most {_MOST_USED_UP_FIRST + _LEFT}, "
+            "for all but the last few are used up first; let [[setup]] make a smaller one"
+        )
+    surplus = max(0, capacity - _LEFT)
+    if surplus:
+        shots = [context.session.shot(context.stage.draft(scene)) for _ in range(surplus)]
+        used = sequential(context.session, shots, surplus)
+        if used.effects != surplus:
+            raise CannotTell(
+                f"{surplus} valid requests one after the other had {used.effects} effects: wanted {surplus}"
+            )
+    return capacity - surplus
+
+
+def _above_floor(context: Context, scene: Scene) -> int:
+    """The capacity that a floor implies: how many effects the state is above it."""
+    limits = context.plan.limits
+    assert limits is not None, "_missing asks for [limits]"
+    assert limits.floor is not None, "a plan's [limits] has effects or floor"
+    reading = context.session.read([context.stage.draft(scene)])
+    capacity = reading.effects_above(limits.floor)
+    if capacity is None or capacity < 1:
+        raise CannotTell(f"{reading}, and [limits] floor = {limits.floor}: nothing is left to allocate")
+    return capacity
+
+
+def _judge(trial: Trial, twin: Trial) -> str:
+    if trial.effects > trial.allowed:
+        return "over_allocation"
+    if trial.below_floor:
+        return "below_floor"
+    if trial.effects < trial.successes and twin.effects == twin.successes:
+        return "lost_update"
+    return ""
+
+
+def _run(context: Context) -> Conclusion:
+    accepted = control(context.session, context.stage)
+    compose = partial(_compose, context)
+    experiment = Experiment("distinct", compose, _OVER, least=1, wanted=_WANTED_BURSTS, hit=_judge)
+    outcome = race(context.session, experiment, until=context.until)
+    facts: dict[str, Json] = {"control": accepted.facts(), **outcome.facts()}
+    allowed = outcome.twin.allowed if outcome.twin else None
+    if outcome.hit is None:
+        clean = outcome.verdict is Verdict.NOT_OBSERVED
+        summary = str(outcome.bound()) if clean else outcome.reason()
+        return Conclusion(outcome.verdict, Evidence(summary, facts), allowed_effects=allowed, bound=outcome.bound())
+    return Conclusion(
+        Verdict.VIOLATED,
+        Evidence(_summary(outcome.hit, outcome), facts, outcome.hit.history),
+        severity=Severity.HIGH,
+        effects=outcome.hit.effects,
+        allowed_effects=outcome.hit.allowed,
+        remedy=_REMEDY,
+    )
+
+
+def _summary(hit: Trial, outcome: Outcome) -> str:
+    before, after = hit.state
+    twin = "" if outcome.twin is None else f"One after the other, as many requests had {outcome.twin.effects}. "
+    hits, tries = outcome.rate
+    if outcome.what == "lost_update":
+        found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
+    else:
+        found = f"{hit.members} distinct requests at once had {hit.effects} effects, {hit.allowed} are allowed"
+    return f"{found}: {before}, then {after}. {twin}It came back in {hits} of {tries} further bursts."
+
+
+_REMEDY = (
+    "The limit is checked against a state that another request is about to change. Let the database decide, in one "
+    "statement that checks and takes (UPDATE ... SET stock = stock - 1 WHERE id = ? AND stock > 0), within the "
+    "transaction that holds the claim."
+)
+
+CHECK = Check(
+    id="over-allocation",
+    title="Distinct valid requests at once: more effects than the limit?",
+    cwe=(362, 367),
+    owasp="API6:2023 Unrestricted Access to Sensitive Business Flows",
+    share=20,
+    missing=_missing,
+    run=_run,
+)

@@ -1,0 +1,141 @@
+"""The same signed request again, later: another effect?"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
+from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._compose import Shot
+from tocsin.scan._errors import BudgetEnded
+from tocsin.scan._forgery import respellings
+from tocsin.scan._trials import confirm, control, sequential
+
+# On as many new connections, so that they meet other worker processes.
+_REPLAYS = 8
+_FIRST_WAIT_S = 0.1
+_GROWTH = 2.0
+# Waiting costs the user's time and shows little in its first seconds; the bound says how long was waited.
+_WAITING_SHARE_OF_SCAN = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Replays of one accepted message, and how many effects the message has had after them."""
+
+    name: str
+    replays: int
+    effects: int
+    waited_s: float = 0.0
+    state: tuple[str, str] = ("", "")
+
+    def facts(self) -> dict[str, Json]:
+        return {
+            "step": self.name,
+            "replays": self.replays,
+            "effects": self.effects,
+            "waited_s": round(self.waited_s, 1),
+        }
+
+
+def _run(context: Context) -> Conclusion:
+    accepted = control(context.session, context.stage)
+    steps: list[_Step] = []
+    cut_short = ""
+    try:
+        for step in _steps(context):
+            steps.append(step)
+            if step.effects > 1:
+                break
+    except BudgetEnded as ended:
+        cut_short = str(ended)
+    longest_s = max((step.waited_s for step in steps), default=0.0)
+    facts: dict[str, Json] = {
+        "control": accepted.facts(),
+        "steps": [step.facts() for step in steps],
+        "longest_wait_s": round(longest_s, 1),
+    }
+    if steps and steps[-1].effects > 1:
+        return _violated(steps[-1], facts)
+    replays = sum(step.replays for step in steps)
+    if not replays:
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(cut_short or "no replay was sent", facts))
+    detail = f"the longest wait before a replay was {longest_s:.1f} s" + (f"; {cut_short}" if cut_short else "")
+    bound = Bound(replays, "replays", detail=detail)
+    return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), allowed_effects=1, bound=bound)
+
+
+def _steps(context: Context) -> Iterator[_Step]:
+    """Replays at once, in other spellings, and after growing waits."""
+    yield _block(context, f"{_REPLAYS} replays on new connections", lambda shot: [shot] * _REPLAYS)
+    spelled: list[str] = []
+
+    def respelled(shot: Shot) -> list[Shot]:
+        spellings = respellings(context.session.composer, shot)
+        spelled.extend(name for name, _ in spellings)
+        return [other for _, other in spellings]
+
+    step = _block(context, "replays in other spellings", respelled)
+    if spelled:
+        yield _Step(f"{step.name}: {', '.join(spelled)}", step.replays, step.effects, state=step.state)
+    yield from _waits(context)
+
+
+def _block(context: Context, name: str, others: Callable[[Shot], list[Shot]]) -> _Step:
+    """A fresh message and its replays, judged together."""
+    first = context.session.shot(context.stage.draft(context.stage.scene()))
+    shots = [first, *others(first)]
+    trial = sequential(context.session, shots, allowed=1)
+    if trial.effects > 1:
+        confirm(context.session, [first.draft], trial)
+    context.session.progressed(name, len(shots) - 1, len(shots) - 1)
+    return _Step(name, len(shots) - 1, trial.effects, state=trial.state)
+
+
+def _waits(context: Context) -> Iterator[_Step]:
+    """One accepted message, replayed after growing waits, as one block without a reset."""
+    session = context.session
+    shot = session.shot(context.stage.draft(context.stage.scene()))
+    effects = sequential(session, [shot], allowed=1).effects
+    started = time.monotonic()
+    until = min(context.until, started + _WAITING_SHARE_OF_SCAN * context.plan.budget.seconds)
+    wait_s = _FIRST_WAIT_S
+    while time.monotonic() + wait_s < until and effects < 2:  # noqa: PLR2004  the second effect is the finding
+        session.wait(wait_s)
+        waited_s, wait_s = time.monotonic() - started, wait_s * _GROWTH
+        if context.plan.scheme.has_timestamp and waited_s > context.plan.scheme.tolerance_past_s:
+            return
+        trial = sequential(session, [shot], allowed=0)
+        if trial.effects:
+            confirm(session, [shot.draft], trial)
+        effects += trial.effects
+        session.progressed("replays after growing waits", int(10 * waited_s), int(10 * (until - started)))
+        yield _Step(f"a replay {waited_s:.1f} s later", 1, effects, waited_s, trial.state)
+
+
+def _violated(step: _Step, facts: dict[str, Json]) -> Conclusion:
+    before, after = step.state
+    return Conclusion(
+        Verdict.VIOLATED,
+        Evidence(f"{step.name}: {step.effects} effects of one message, 1 is allowed: {before}, then {after}.", facts),
+        severity=Severity.HIGH,
+        effects=step.effects,
+        allowed_effects=1,
+        remedy=_REMEDY,
+    )
+
+
+_REMEDY = (
+    "Nothing remembers the message, or not under every spelling of it. Claim what is signed, not how it is spelled, in "
+    "the commit that makes the handler's writes."
+)
+
+CHECK = Check(
+    id="sequential-replay",
+    title="The same signed request again, later: another effect?",
+    cwe=(294,),
+    owasp="API2:2023 Broken Authentication",
+    share=20,
+    missing=needs_state,
+    run=_run,
+)

@@ -1,0 +1,156 @@
+"""Missing, empty, junk and other signatures: accepted, or a server error?"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
+from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._compose import Draft, Shot
+from tocsin.scan._errors import CannotTell
+from tocsin.scan._forgery import bypass, bypass_probes, respellings
+from tocsin.scan._stage import Scene
+from tocsin.scan._trials import LIMITED, control
+
+_ACCEPTED, _REFUSED, _SERVER_ERROR = "accepted", "refused", "server_error"
+_FIRST_SERVER_ERROR = 500  # RFC 9110 section 15.6
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What became of a probe: how it was answered ("none" without an answer), and the word for it."""
+
+    status: str
+    word: str
+
+
+def _run(context: Context) -> Conclusion:
+    accepted = control(context.session, context.stage)
+    probes = _probed(context)
+    malleable = _malleable(context)
+    by_word = {word: [name for name, result in probes.items() if result.word == word] for word in _WORDS}
+    facts: dict[str, Json] = {
+        "control": accepted.facts(),
+        "probes": {name: result.word for name, result in probes.items()},
+        "statuses": {name: result.status for name, result in probes.items()},
+        "malleable": malleable,
+    }
+    if by_word[_ACCEPTED]:
+        summary = f"Accepted without a valid signature: {', '.join(by_word[_ACCEPTED])}."
+        accepted_without = len(by_word[_ACCEPTED])
+        return Conclusion(
+            Verdict.VIOLATED,
+            Evidence(summary, facts),
+            severity=Severity.CRITICAL,
+            effects=accepted_without,
+            allowed_effects=0,
+            remedy=_REMEDY,
+        )
+    if by_word[_SERVER_ERROR]:
+        shown = ", ".join(f"{name} ({probes[name].status})" for name in by_word[_SERVER_ERROR])
+        summary = f"A stranger without a key causes a server error, each time: {shown}."
+        evidence = Evidence(summary, facts)
+        return Conclusion(Verdict.VIOLATED, evidence, severity=Severity.MEDIUM, remedy=_ERROR_REMEDY)
+    bound = Bound(len(probes), "probes")
+    return Conclusion(Verdict.NOT_OBSERVED, Evidence(f"{bound} accepted", facts), allowed_effects=0, bound=bound)
+
+
+_WORDS = (_ACCEPTED, _REFUSED, _SERVER_ERROR)
+
+
+def _probed(context: Context) -> dict[str, _Result]:
+    """All probes on one scene, with one reading; told apart one by one only if the state moved."""
+    composer = context.session.composer
+    names = bypass_probes(composer)
+    scene = context.stage.scene()
+    drafts = {name: context.stage.draft(scene) for name in names}
+    before = context.session.read(list(drafts.values()))
+    statuses = {}
+    for place, (name, draft) in enumerate(drafts.items(), start=1):
+        statuses[name] = _sent(context, _bypassing(context, name, draft))
+        context.session.progressed("probes", place, len(names))
+    effects, _ = context.session.effects(list(drafts.values()), before)
+    _positive(context, scene, effects)
+    return {name: _judged(context, name, status, moved=effects > 0) for name, status in statuses.items()}
+
+
+def _judged(context: Context, name: str, status: str, *, moved: bool) -> _Result:
+    """A server error counts if it comes again; an acceptance needs its own effect."""
+    if _is_server_error(status):
+        again, _ = _alone(context, partial(_bypassing, context, name))
+        return _Result(status, _SERVER_ERROR if _is_server_error(again) else _REFUSED)
+    if moved and _is_success(context, status):
+        again, effects = _alone(context, partial(_bypassing, context, name))
+        return _Result(status, _ACCEPTED if effects and _is_success(context, again) else _REFUSED)
+    return _Result(status, _REFUSED)
+
+
+def _malleable(context: Context) -> Mapping[str, str]:
+    """Other spellings of a valid signature, each on a message of its own: informational."""
+    composer = context.session.composer
+    sample = context.session.shot(context.stage.draft(context.stage.scene()))
+    found = {}
+    for name, _ in respellings(composer, sample):
+        status, effects = _alone(context, partial(_respelled, context, name))
+        found[name] = _ACCEPTED if effects and _is_success(context, status) else _REFUSED
+    return found
+
+
+def _respelled(context: Context, name: str, draft: Draft) -> Shot:
+    return dict(respellings(context.session.composer, context.session.shot(draft)))[name]
+
+
+def _bypassing(context: Context, name: str, draft: Draft) -> Shot:
+    return bypass(name, context.session.composer, draft, at=time.time())
+
+
+def _alone(context: Context, make: Callable[[Draft], Shot]) -> tuple[str, int]:
+    """One request on a scene of its own: how it was answered, and its effects."""
+    draft = context.stage.draft(context.stage.scene())
+    before = context.session.read([draft])
+    status = _sent(context, make(draft))
+    effects, _ = context.session.effects([draft], before)
+    return status, effects
+
+
+def _positive(context: Context, scene: Scene, effects: int) -> None:
+    """The probes' own scene still takes an honest request: what was refused was refused for its signature."""
+    if scene.capacity is not None and effects >= scene.capacity:
+        return
+    draft = context.stage.draft(scene)
+    before = context.session.read([draft])
+    status = _sent(context, context.session.shot(draft))
+    made, _ = context.session.effects([draft], before)
+    if not made or not _is_success(context, status):
+        raise CannotTell(f"after the probes an honest request was answered {status} and had {made} effects: wanted one")
+
+
+def _sent(context: Context, shot: Shot) -> str:
+    response = context.session.send(shot)
+    return "none" if response is None else str(response.status)
+
+
+def _is_success(context: Context, status: str) -> bool:
+    return status != "none" and context.plan.is_success(int(status))
+
+
+def _is_server_error(status: str) -> bool:
+    return status != "none" and int(status) >= _FIRST_SERVER_ERROR and int(status) not in LIMITED
+
+
+_REMEDY = "Refuse whatever has no valid signature over the raw body, in constant time and before anything else happens."
+_ERROR_REMEDY = (
+    "Every malformed signature is a refusal, not an exception: compare bytes, for hmac.compare_digest raises TypeError "
+    "for text that is not ASCII."
+)
+
+CHECK = Check(
+    id="signature-bypass",
+    title="Missing, empty, junk and other signatures: accepted, or a server error?",
+    cwe=(347,),
+    owasp="API2:2023 Broken Authentication",
+    share=10,
+    missing=needs_state,
+    run=_run,
+)
