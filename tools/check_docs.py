@@ -1,4 +1,4 @@
-"""Checks that the prose is true where a machine can tell: paths exist, commands and checks are documented, links resolve.
+"""Checks that the prose is true where a machine can tell: paths, links, commands, checks and presets that exist.
 
 python -m tools.check_docs
 """

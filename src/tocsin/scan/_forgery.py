@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from tocsin.scan._compose import Composer, Draft, Shot
 from tocsin.signing import (
+    ENCODINGS,
     Header,
     Message,
     Parameters,

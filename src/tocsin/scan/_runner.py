@@ -21,8 +21,8 @@ from tocsin.scan._plan import Plan
 from tocsin.scan._remedy import guard_call
 from tocsin.scan._session import Session
 from tocsin.scan._stage import Stage
-from tocsin.signing import Secret
-from tocsin.wire import Address
+from tocsin.signing import SchemeError, Secret
+from tocsin.wire import Address, RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,9 @@ def _asked(check: Check, context: Context) -> tuple[Conclusion, str]:
         return check.run(context), ""
     except (CannotTell, BudgetEnded) as reason:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(str(reason))), ""
+    except (RequestError, SchemeError) as error:
+        # A value that came from the service or the plan does not fit into a request or its signature.
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"a request of the plan cannot be sent: {error}")), ""
     except ServiceGone as gone:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}")), str(gone)
 

@@ -1,0 +1,65 @@
+"""What the engine needs of a connection. PURE.
+
+Rule: nothing here blocks. Plain TCP is one class with these methods, TLS another; the engine knows neither.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from tocsin.wire._address import Address
+from tocsin.wire._proof import Sample
+
+
+class Arrival(NamedTuple):
+    """What has come in, b"" for the orderly end, and when on `time.monotonic_ns()`."""
+
+    data: bytes
+    at_ns: int
+
+
+class Transport(Protocol):
+    """One connection on its way from opening to closed."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+
+    def is_open(self) -> bool:
+        """Advance the opening as far as it goes without waiting. True: bytes can be sent.
+
+        Raises:
+            OSError: the connection cannot be opened.
+        """
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what fits now; how many bytes that was, 0 if none.
+
+        Raises:
+            OSError: the connection has ended.
+        """
+
+    def seal(self, withheld: bytes) -> bytes:
+        """Turn what is withheld into the octets to write at the gate, ahead of time."""
+
+    def release(self, sealed: bytes, /) -> int:
+        """Write sealed octets, with nothing between the caller and the kernel; how many of them it took.
+
+        Raises:
+            OSError: the connection has ended, or the kernel takes nothing now.
+        """
+
+    def receive(self) -> Arrival | None:
+        """What has arrived, with the instant at which the kernel had the last of it; None for nothing yet.
+
+        Raises:
+            OSError: the connection was reset.
+        """
+
+    def sample(self) -> Sample | None:
+        """The kernel's counters, None where it has none to give."""
+
+    def close(self, *, reset: bool) -> None:
+        """End the connection; with `reset` at once, so that the server drops a request that is not complete."""
+
+
+Opener: TypeAlias = Callable[[Address], Transport]
+"""Begins to open a connection. Raises OSError where this machine has no socket left."""

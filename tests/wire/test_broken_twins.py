@@ -1,0 +1,136 @@
+"""Engines that look like ours and do not deliver together. Each must be caught by the check named for it."""
+
+import functools
+import random
+import select
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tocsin.wire import Burst, Delivery, deliver
+from tocsin.wire import _engine as engine
+from tocsin.wire._gate import Gate, Release
+from tocsin.wire._h1 import Split
+from tocsin.wire.testing import RecordingPeer, Script, answer
+
+BurstFor = Callable[..., Burst]
+_N = 4
+_needs_counters = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts data segments per connection")
+
+
+def _all_up_front(request: bytes) -> Split:
+    return Split(request, b"")
+
+
+def _two_bytes(request: bytes) -> Split:
+    return Split(request[:-2], request[-2:])
+
+
+class _InTwoSegments(Gate):
+    """Sends what is withheld a byte at a time."""
+
+    def __init__(self, releases: list[Release]) -> None:
+        def split(send: Callable[[bytes], int], data: bytes) -> int:
+            return send(data[:1]) + send(data[1:])
+
+        super().__init__([(functools.partial(split, send), withheld) for send, withheld in releases])
+
+
+class _OneAfterAnother(Gate):
+    """Waits for each answer before it releases the next member, and gives up where none comes."""
+
+    def __init__(self, releases: list[Release]) -> None:
+        self._gave_up = False
+
+        def send_and_wait(send: Callable[[bytes], int], data: bytes) -> int:
+            if self._gave_up:
+                raise TimeoutError
+            taken = send(data)
+            self._gave_up = not select.select([send.__self__], [], [], 0.2)[0]  # type: ignore[attr-defined]
+            return taken
+
+        super().__init__([(functools.partial(send_and_wait, send), withheld) for send, withheld in releases])
+
+
+def _deliver(peer: RecordingPeer, burst_for: BurstFor, *, timeout_s: float = 10.0) -> Delivery:
+    return deliver(burst_for(peer.address, _N, timeout_s=timeout_s), peer.address, rng=random.Random(7))
+
+
+def _none_complete_before_the_gate(peer: RecordingPeer, delivery: Delivery) -> bool:
+    opened_ns = delivery.gate_opened_ns
+    return all(
+        seen.completed_ns is None or (opened_ns is not None and seen.completed_ns >= opened_ns)
+        for seen in peer.recordings()
+    )
+
+
+def _all_answered_when_none_is_answered_before_all_are_complete(burst_for: BurstFor, *, timeout_s: float) -> bool:
+    with RecordingPeer(together=_N) as peer:
+        return _deliver(peer, burst_for, timeout_s=timeout_s).history.statuses() == {"200": _N}
+
+
+def test_the_engine_itself_passes_every_check(burst_for: BurstFor) -> None:
+    with RecordingPeer(together=_N) as peer:
+        delivery = _deliver(peer, burst_for)
+        assert delivery.void == ""
+        assert delivery.history.most_in_flight() == _N
+        assert _none_complete_before_the_gate(peer, delivery)
+    assert _all_answered_when_none_is_answered_before_all_are_complete(burst_for, timeout_s=10)
+
+
+def test_whole_requests_up_front_are_void_where_the_server_answers_at_once(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "last_byte", _all_up_front)
+    with RecordingPeer() as peer:
+        delivery = _deliver(peer, burst_for)
+        assert "was answered 200 before the gate opened" in delivery.void
+        assert not _none_complete_before_the_gate(peer, delivery)
+
+
+@_needs_counters
+def test_whole_requests_up_front_are_void_where_the_server_takes_its_time(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "last_byte", _all_up_front)
+    with RecordingPeer(Script(then="keep")) as peer:
+        delivery = _deliver(peer, burst_for, timeout_s=0.5)
+        assert "sent 0 segments at the gate, where 1 was due" in delivery.void
+        assert not _none_complete_before_the_gate(peer, delivery)
+
+
+@_needs_counters
+def test_a_release_in_two_segments_is_void(burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "last_byte", _two_bytes)
+    monkeypatch.setattr(engine, "Gate", _InTwoSegments)
+    with RecordingPeer() as peer:
+        delivery = _deliver(peer, burst_for)
+        assert f"sent 2 segments at the gate, where 1 was due (and {_N - 1} more with it)" in delivery.void
+
+
+def test_releases_that_wait_for_each_answer_leave_a_server_that_waits_for_all_with_none(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "Gate", _OneAfterAnother)
+    assert not _all_answered_when_none_is_answered_before_all_are_complete(burst_for, timeout_s=0.5)
+
+
+@_needs_counters
+def test_releases_that_wait_for_each_answer_are_never_all_in_flight_together(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "Gate", _OneAfterAnother)
+    with RecordingPeer() as peer:
+        # Two at most: an answer counts as there once the segment is there that ends its connection.
+        assert _deliver(peer, burst_for).history.most_in_flight() <= 2
+
+
+def test_an_engine_that_does_not_look_before_it_opens_the_gate_counts_early_answers(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the check for early answers is for: without it this burst would pass for a delivered one."""
+    with RecordingPeer(Script(when="begun", reply=answer(400), then="keep")) as peer:
+        assert _deliver(peer, burst_for).void != ""
+        monkeypatch.setattr(engine, "_early", lambda *_: "")
+        assert _deliver(peer, burst_for).void == ""

@@ -1,0 +1,69 @@
+import errno
+import gc
+
+import pytest
+
+from tocsin.wire._gate import Gate
+
+
+class _Sends:
+    """Stands for sockets: notes what is sent, in which order and whether garbage collection was on."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.collecting: list[bool] = []
+
+    def send(self, data: bytes) -> int:
+        self.sent.append(data)
+        self.collecting.append(gc.isenabled())
+        return len(data)
+
+
+def test_everything_leaves_in_the_order_given() -> None:
+    sends = _Sends()
+    opening = Gate([(sends.send, b"a"), (sends.send, b"b"), (sends.send, b"c")]).open()
+    assert sends.sent == [b"a", b"b", b"c"]
+    assert opening.whole == (True, True, True)
+    assert list(opening.sent_ns) == sorted(opening.sent_ns)
+    assert opening.skew_us == (opening.sent_ns[2] - opening.sent_ns[0]) // 1000
+
+
+def test_garbage_collection_is_off_while_it_opens_and_on_afterwards() -> None:
+    sends = _Sends()
+    Gate([(sends.send, b"a")]).open()
+    assert sends.collecting == [False]
+    assert gc.isenabled()
+
+
+def test_garbage_collection_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        Gate([(_Sends().send, b"a")]).open()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_connection_that_has_ended_does_not_keep_the_others_back() -> None:
+    sends = _Sends()
+
+    def ended(_: bytes) -> int:
+        raise BrokenPipeError(errno.EPIPE, "...")
+
+    opening = Gate([(sends.send, b"a"), (ended, b"b"), (sends.send, b"c")]).open()
+    assert sends.sent == [b"a", b"c"]
+    assert opening.whole == (True, False, True)
+
+
+def test_what_the_kernel_did_not_take_whole_is_told() -> None:
+    assert Gate([(lambda _: 1, b"ab")]).open().whole == (False,)
+
+
+def test_an_interrupt_at_the_gate_turns_garbage_collection_on_again() -> None:
+    def interrupted(_: bytes) -> int:
+        raise KeyboardInterrupt
+
+    gate = Gate([(interrupted, b"a")])
+    with pytest.raises(KeyboardInterrupt):
+        gate.open()
+    assert gc.isenabled()
