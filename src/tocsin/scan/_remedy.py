@@ -19,7 +19,7 @@ def guard_call(plan: Plan) -> str:
             f'@app.{plan.request.method.lower()}("{route}")',
             f"@guard.flask({key})",
             f"def handler({', '.join(('signed', 'tx', *arguments))}):",
-            "    ...  # every check and every write through tx: one commit with the claim and the answer",
+            "    ...  # every write through tx: one commit with the claim",
         )
     )
 

@@ -1,0 +1,131 @@
+"""`tocsin lab`: list the lab's services, run one. The lab is in the repository, not in the wheel."""
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import sys
+import textwrap
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+import tocsin
+from tocsin.cli._errors import UsageError
+
+# 80 columns is the narrowest terminal that people still have.
+COLUMNS = 80
+HIGHEST_PORT = 0xFFFF
+
+
+def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `lab` with its own subcommands."""
+    lab = subparsers.add_parser("lab", help="list and run the vulnerable and hardened services of the lab")
+    lab.set_defaults(run=run)
+    commands = lab.add_subparsers(dest="lab_command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="every service, what it is, and what a scan must say")
+    runner = commands.add_parser("run", help="run a service in the foreground until Ctrl-C")
+    runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it")
+    runner.add_argument("--port", type=_port, metavar="N", help="default: the port in its plan; 0: any free one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what `args` ask for; 0 if it was done.
+
+    Raises:
+        UsageError: there is no lab here, no such service, something it needs is missing, or it does not start.
+    """
+    sys.path.insert(0, str(find_checkout(Path.cwd(), Path(tocsin.__file__))))
+    from lab._services import LabError  # noqa: PLC0415  not in the wheel: importable only now
+
+    try:
+        return _list() if args.lab_command == "list" else _run(args.name, args.port)
+    except LabError as error:
+        raise UsageError(str(error)) from None
+
+
+def find_checkout(here: Path, installed: Path) -> Path:
+    """The repository that holds the lab: `here` or above it, else the one tocsin is installed from in place.
+
+    Args:
+        here: where to begin.
+        installed: the file of the package's __init__, which an editable install leaves at src/tocsin/__init__.py.
+
+    Raises:
+        UsageError: neither has a lab.
+    """
+    for folder in (here, *here.parents, *installed.parents[2:3]):
+        if (folder / "lab" / "_launch.py").is_file():
+            return folder
+    raise UsageError(
+        f"no lab/ in {here} or above it: the lab is not part of the installed package; "
+        "clone the tocsin repository and run this command inside it"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"port {text!r}: wanted a number from 0 to {HIGHEST_PORT}")
+    return int(text)
+
+
+def _list() -> int:
+    from lab._expected import truths  # noqa: PLC0415  not in the wheel
+    from lab._services import find, names  # noqa: PLC0415  not in the wheel
+
+    for name in names():
+        service = find(name)
+        broken = ", ".join(truth.check for truth in truths(service).values() if truth.verdict == "VIOLATED")
+        print(name)
+        for line in (service.description, f"a scan must say: {f'VIOLATED {broken}' if broken else 'nothing VIOLATED'}"):
+            print(textwrap.fill(line, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+    return 0
+
+
+def _run(name: str, port: int | None) -> int:
+    from lab._launch import start  # noqa: PLC0415  not in the wheel
+    from lab._services import LabError, find  # noqa: PLC0415  not in the wheel
+
+    # Set, not left to inheritance: a shell starts background jobs with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        service = find(name)
+        with start(name, port=service.port if port is None else port) as running:
+            secret_file = running.data / "secret"
+            _write_secret(secret_file, running.secret)
+            print(f"{name} listens on {running.base_url}; Ctrl-C stops it.")
+            print("Scan it from another terminal:\n")
+            is_in_plan = running.port == service.port
+            print(f"  {scan_command(service.plan, secret_file, '' if is_in_plan else running.base_url)}\n", flush=True)
+            status = running.wait()
+            raise LabError(f"{name} ended by itself with status {status}; {running.last_words()}")
+    except KeyboardInterrupt:
+        print(f"{name} is stopped.")
+        return 0
+
+
+def scan_command(plan: Path, secret_file: Path, base_url: str) -> str:
+    """A line for a POSIX shell that scans the running service; it names the secret's file, never the secret."""
+    shown = plan.relative_to(Path.cwd()) if plan.is_relative_to(Path.cwd()) else plan
+    override = f" --base-url {base_url}" if base_url else ""
+    return f"LAB_SECRET=$(cat {shlex.quote(str(secret_file))}) {program()} scan {shlex.quote(str(shown))}{override}"
+
+
+def program() -> str:
+    """What a shell in this directory calls this program; in an environment that is not active, its path."""
+    beside = Path(sys.executable).with_name("tocsin")
+    if shutil.which("tocsin") or not beside.exists():
+        return "tocsin"
+    return shlex.quote(os.path.relpath(beside))
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> Never:
+    raise KeyboardInterrupt
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    # The mode is given at creation: a file that is narrowed afterwards was open to all for a moment.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret)
