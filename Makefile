@@ -44,6 +44,7 @@ bench: $(READY)
 	$(BIN)/python -m bench.delivery
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
 	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
+	$(BIN)/python -m tools.quotes --write
 
 clean:
 	rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

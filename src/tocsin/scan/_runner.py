@@ -4,6 +4,7 @@ Rule: a run always ends with RunEnded, and every check that was asked for has a 
 INCONCLUSIVE or NOT_APPLICABLE, and says why.
 """
 
+import math
 import random
 import shlex
 import time
@@ -93,6 +94,8 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
             until = _until(session, options.checks[place:])
             conclusion, gone = _asked(check, Context(session.plan, session, stage, until))
         emit(FindingMade(_finding(check, conclusion, session.plan, options)))
+    # Whatever time the checks took: nothing is left behind that can be brought back.
+    session.deadline = math.inf
     return gone or _reset(stage)
 
 

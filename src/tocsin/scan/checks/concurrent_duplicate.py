@@ -140,7 +140,7 @@ def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
     twin = "" if outcome.twin is None else f"One after the other, the same requests had {outcome.twin.effects}. "
     hits, tries = outcome.rate
     return (
-        f"{hit.members} {variant} requests at once had {hit.effects} effects, 1 is allowed: {before}, then {after}. "
+        f"{hit.members} {variant} requests at once had {hit.effects} effects; 1 is allowed ({before}; then {after}). "
         f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts."
     )
 

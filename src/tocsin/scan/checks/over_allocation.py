@@ -108,8 +108,8 @@ def _summary(hit: Trial, outcome: Outcome) -> str:
     if outcome.what == "lost_update":
         found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
     else:
-        found = f"{hit.members} distinct requests at once had {hit.effects} effects, {hit.allowed} are allowed"
-    return f"{found}: {before}, then {after}. {twin}It came back in {hits} of {tries} further bursts."
+        found = f"{hit.members} distinct requests at once had {hit.effects} effects; {hit.allowed} are allowed"
+    return f"{found} ({before}; then {after}). {twin}It came back in {hits} of {tries} further bursts."
 
 
 _REMEDY = (

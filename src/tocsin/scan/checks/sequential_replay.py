@@ -117,7 +117,7 @@ def _violated(step: _Step, facts: dict[str, Json]) -> Conclusion:
     before, after = step.state
     return Conclusion(
         Verdict.VIOLATED,
-        Evidence(f"{step.name}: {step.effects} effects of one message, 1 is allowed: {before}, then {after}.", facts),
+        Evidence(f"{step.name}: {step.effects} effects of one message; 1 is allowed ({before}; then {after}).", facts),
         severity=Severity.HIGH,
         effects=step.effects,
         allowed_effects=1,

@@ -1,0 +1,72 @@
+"""The sentences of the README that quote numbers, made from bench/results.
+
+python -m tools.quotes          prints them
+python -m tools.quotes --write  puts them into the README, between their markers
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def quotes() -> dict[str, str]:
+    """Each quoted sentence by the name of its marker."""
+    return {"crash": _crash(_result("crash")), "stability": _stability(_result("stability")), "delivery": _delivery()}
+
+
+def applied(text: str) -> str:
+    """A text with every marked sentence replaced by the one that bench/results supports."""
+    sentences = quotes()
+    return re.sub(
+        r"(<!-- (\w+) -->\n).*?(\n<!-- end -->)",
+        lambda found: found[1] + sentences[found[2]] + found[3],
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _crash(result: dict[str, Any]) -> str:
+    applied_unanswered, cut_off = result["unanswered_but_applied"], result["unanswered_and_not_applied"]
+    return (
+        f"{result['orders']} orders in {result['rounds']} rounds. {applied_unanswered} of them were applied without an "
+        f"answer, {cut_off} were cut off before\ntheir commit. Lost, applied twice or answered otherwise when sent "
+        f"again: {len(result['wrong'])}."
+    )
+
+
+def _stability(result: dict[str, Any]) -> str:
+    services = result["services"].values()
+    scans, right = sum(one["scans"] for one in services), sum(one["as_expected"] for one in services)
+    longest = max(max(one["seconds"]) for one in services)
+    return f"{right} of {scans} scans said exactly what is true of the service, the longest in {longest:.0f} s."
+
+
+def _delivery() -> str:
+    cell = _result("delivery")["n=20"]
+    spread_ms = cell["tocsin"]["spread_us_p50"] / 1000
+    times = cell["barrier_connected"]["times_tocsin"]
+    return (
+        f"20 requests arrive within {spread_ms:.2f} ms of each other (median, kernel receive stamps on loopback);\n"
+        f"behind a barrier of threads, in the same run, within {times:.1f} times as much."
+    )
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text())
+    return result
+
+
+def main() -> int:
+    if "--write" in sys.argv:
+        README.write_text(applied(README.read_text()))
+    print("\n\n".join(quotes().values()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
