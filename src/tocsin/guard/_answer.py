@@ -1,0 +1,123 @@
+"""The answer to a request, and the form in which duplicates will get it. PURE.
+
+Rule: a duplicate gets the status, header fields and body that the handler produced, byte for byte. Left out is only
+what belongs to one connection or one moment: hop-by-hop fields, Date, Server, and Content-Length, which follows from
+the body.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from tocsin.guard._errors import AnswerTooLarge
+from tocsin.signing import Header
+
+HeaderFilter: TypeAlias = Callable[[tuple[Header, ...]], tuple[Header, ...]]
+
+# RFC 9110 section 7.6.1 and RFC 9112: fields about one connection. Date and Server are the server's own to set.
+_NOT_STORED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Stripe's name for it, and by now the most common one; the IETF draft names none.
+REPLAYED: Header = ("Idempotent-Replayed", "true")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back: status, header fields in order, whole body."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer as a store keeps it.
+
+    Args:
+        headers: a JSON list of [name, value] pairs in ASCII, perhaps sealed.
+        body: the body, perhaps sealed.
+    """
+
+    status: int
+    headers: bytes
+    body: bytes
+
+
+class Seal(Protocol):
+    """Encrypts what the store keeps, so that whoever reads the database does not read answers."""
+
+    def seal(self, plain: bytes, /) -> bytes:
+        """What the store may hold instead of `plain`."""
+        ...
+
+    def unseal(self, sealed: bytes, /) -> bytes:
+        """The inverse of `seal`."""
+        ...
+
+
+def storable(answer: Answer) -> Answer:
+    """The answer without the fields that belong to one connection or one moment."""
+    kept = tuple([field for field in answer.headers if field[0].lower() not in _NOT_STORED])
+    return Answer(answer.status, kept, answer.body)
+
+
+def encode(answer: Answer, keep: HeaderFilter | None, seal: Seal | None) -> StoredAnswer:
+    """The answer as the store will hold it.
+
+    Args:
+        answer: a storable answer.
+        keep: which of its header fields duplicates get; None keeps all, Set-Cookie too.
+        seal: encrypts header fields and body; None stores them as they are.
+    """
+    kept = answer.headers if keep is None else keep(answer.headers)
+    headers = json.dumps(kept, separators=(",", ":")).encode("ascii")
+    if seal is None:
+        return StoredAnswer(answer.status, headers, answer.body)
+    return StoredAnswer(answer.status, seal.seal(headers), seal.seal(answer.body))
+
+
+def replay(stored: StoredAnswer, seal: Seal | None) -> Answer:
+    """The stored answer for a duplicate, marked as such."""
+    plain, body = stored.headers, stored.body
+    if seal is not None:
+        plain, body = seal.unseal(plain), seal.unseal(body)
+    headers = tuple([(name, value) for name, value in json.loads(plain)])
+    return Answer(stored.status, (*headers, REPLAYED), body)
+
+
+def replay_status(status: int) -> Answer:
+    """What a duplicate gets when the stored answer has gone and its status is still known."""
+    return Answer(status, (REPLAYED,), b"")
+
+
+def collect(chunks: Iterable[bytes], most_bytes: int) -> bytes:
+    """The chunks of a body, joined.
+
+    Raises:
+        AnswerTooLarge: there is more than `most_bytes`; the rest is not asked for. An empty chunk counts as one byte,
+            or a stream of nothing would never end.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        size += len(chunk) or 1
+        if size > most_bytes:
+            raise AnswerTooLarge(most_bytes)
+        parts.append(chunk)
+    return b"".join(parts)

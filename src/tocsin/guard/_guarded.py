@@ -1,0 +1,129 @@
+"""One guarded operation as an adapter sees it: a request in, an answer out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from tocsin.guard import _problems
+from tocsin.guard._answer import Answer
+from tocsin.guard._drivers import BlockingDriver, Handler
+from tocsin.guard._errors import GuardError
+from tocsin.guard._flow import guarded
+from tocsin.guard._operation import Operation
+from tocsin.guard._registry import Registry, Route
+from tocsin.guard._steps import Raised
+from tocsin.guard._store import Store, Tx
+from tocsin.guard._sweeping import Sweeping
+from tocsin.guard._waiting import InFlight
+from tocsin.signing import Message
+
+_LOG = logging.getLogger("tocsin.guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much, and for how long.
+
+    Args:
+        wait_s: how long a request may wait for another one with its key, and for other writers, together.
+        max_body_bytes: a longer body is answered 413 before it is hashed.
+        max_answer_bytes: a longer answer is answered 500, and nothing is applied.
+    """
+
+    wait_s: float
+    max_body_bytes: int
+    max_answer_bytes: int
+
+    def __post_init__(self) -> None:
+        if not self.wait_s >= 0:
+            raise GuardError(f"wait_s = {self.wait_s!r}; wanted seconds, 0 or more")
+        for name in ("max_body_bytes", "max_answer_bytes"):
+            if not getattr(self, name) > 0:
+                raise GuardError(f"{name} = {getattr(self, name)!r}; wanted a positive number of bytes")
+
+
+class Guarded(Generic[Tx]):
+    """A declared operation and everything that performs it.
+
+    Args:
+        declare: makes the operation, once its name is known.
+        route: what the registry knows about it.
+        registry: of the store.
+        store: where the claims are.
+        in_flight: of the guard.
+        limits: of the guard.
+        public_origin: of the guard.
+        clock: the wall clock.
+        sweeping: of the guard.
+    """
+
+    def __init__(
+        self,
+        declare: Callable[[str], Operation],
+        *,
+        route: Route,
+        registry: Registry,
+        store: Store[Tx],
+        in_flight: InFlight,
+        limits: Limits,
+        public_origin: str,
+        clock: Callable[[], float],
+        sweeping: Sweeping,
+    ) -> None:
+        self.limits = limits
+        self.public_origin = public_origin
+        self._declare = declare
+        self._route = route
+        self._registry = registry
+        self._store = store
+        self._in_flight = in_flight
+        self._clock = clock
+        self._sweeping = sweeping
+        self._operation = None if route.name is None else self._named(route.name)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the operation has its name, or the adapter has to find it at the first request."""
+        return self._operation is not None
+
+    def name(self, name: str) -> None:
+        """Name the operation, once.
+
+        Raises:
+            GuardError: the name is taken.
+        """
+        self._operation = self._named(name)
+
+    def perform(self, message: Message, handler: Handler[Tx]) -> Answer:
+        """Answer a request, applying it if it is the first of its kind.
+
+        Args:
+            message: the request, as it came.
+            handler: runs the developer's handler.
+
+        Raises:
+            BaseException: what the handler raised, unless that was one of its framework's HTTP errors below 500, after
+                everything was rolled back.
+        """
+        operation = self._operation
+        assert operation is not None, "an adapter names its operation before it performs it"
+        driver = BlockingDriver(self._store, self._in_flight, handler, self.limits.wait_s)
+        now_unix = self._clock()
+        ended = driver.drive(guarded(operation, message, now_unix))
+        if isinstance(ended, Raised):
+            _LOG.info("%s: rolled back: its handler raised %s", operation.name, type(ended.error).__name__)
+            raise ended.error
+        if ended.reason:
+            _LOG.log(logging.ERROR if ended.is_fault else logging.INFO, "%s: %s", operation.name, ended.reason)
+        self._sweeping.sweep_if_due(now_unix)
+        return ended.answer
+
+    def too_large(self, most_bytes: int) -> Answer:
+        """The answer to a request whose body is longer than that."""
+        _LOG.info("%s: refused: the body is longer than %d bytes", self._route.handler, most_bytes)
+        return _problems.content_too_large(most_bytes)
+
+    def _named(self, name: str) -> Operation:
+        self._registry.name(self._route, name)
+        return self._declare(name)

@@ -1,0 +1,67 @@
+"""One guarded operation: everything that the flow has to know about it, as data. PURE."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from tocsin.guard._answer import Answer, HeaderFilter, Seal, StoredAnswer, encode
+from tocsin.guard._fingerprint import Fingerprint, fingerprint
+from tocsin.guard._keys import KeyRule, key_of
+from tocsin.guard._retention import until_unix_ms
+from tocsin.guard._store import Claim
+from tocsin.signing import KeyRing, Message, Scheme, Verified
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is guarded, and how.
+
+    Args:
+        name: part of every key; two operations of one store have two names.
+        scheme: how its requests are signed.
+        keys: whose signatures count.
+        rule: what makes two requests the same operation.
+        compared: what else has to be equal when a key is seen again.
+        remember: the statuses that are committed and replayed; every other one rolls back.
+        answer_days: how long duplicates get the stored answer.
+        claim_days: how long the key is kept at all.
+        keep: which header fields duplicates get; None: all.
+        seal: encrypts stored answers; None: they are stored as they are.
+    """
+
+    name: str
+    scheme: Scheme
+    keys: KeyRing
+    rule: KeyRule
+    compared: Fingerprint
+    remember: Container[int]
+    answer_days: float
+    claim_days: float
+    keep: HeaderFilter | None
+    seal: Seal | None
+
+    def claim(self, message: Message, verified: Verified, now_unix: float) -> Claim:
+        """The claim of a verified request.
+
+        Raises:
+            KeyRefused: it has no usable idempotency key.
+        """
+        now_ms = round(now_unix * 1000)
+        return Claim(
+            key=key_of(self.rule, self.name, message, verified),
+            tenant=verified.tenant,
+            operation=self.name,
+            fingerprint=fingerprint(message, self.compared),
+            taken_unix_ms=now_ms,
+            answer_until_unix_ms=until_unix_ms(now_ms, min(self.answer_days, self.claim_days)),
+            claim_until_unix_ms=until_unix_ms(now_ms, self.claim_days),
+            earliest_unix_ms=self._earliest(verified),
+        )
+
+    def stored(self, answer: Answer) -> StoredAnswer:
+        """An answer as its duplicates will get it."""
+        return encode(answer, self.keep, self.seal)
+
+    def _earliest(self, verified: Verified) -> int | None:
+        if verified.timestamp_unix is None or until_unix_ms(0, self.claim_days) is None:
+            return None
+        return round((verified.timestamp_unix - self.scheme.tolerance_future_s) * 1000)

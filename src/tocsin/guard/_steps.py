@@ -1,0 +1,135 @@
+"""What the flow asks of the world, as typed steps. PURE.
+
+Rule: a flow never performs anything. It yields a step and is resumed with the step's reply, or with one of the
+exceptions that the step names; a driver performs it, on a thread or on a task.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from tocsin.guard._answer import Answer, StoredAnswer
+from tocsin.guard._signed import Signed
+from tocsin.guard._store import Claim, Forgotten, Granted, Record
+
+Reply = TypeVar("Reply")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Reply]):
+    """One thing to do; its type says what comes back."""
+
+    def ask(self) -> "Flow[Reply]":
+        """Yield this step from a flow; the value of `yield from` is its reply."""
+        # The one place where a reply is untyped: a generator has one send type for all of its steps.
+        reply: Reply = yield self
+        return reply
+
+
+Flow: TypeAlias = Generator[Step[Any], Any, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Another request of this process is applying the key, with this fingerprint."""
+
+    fingerprint: bytes | None
+
+
+class Waited(Enum):
+    """How a wait for another request ended."""
+
+    OVER = auto()
+    """It has ended, one way or the other: look again."""
+
+    TIMED_OUT = auto()
+    CROWDED = auto()
+    """So many wait already that this one was turned away at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The handler returned; its writes stand if the status is remembered."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The handler raised one of its framework's HTTP errors below 500: its writes are to be undone."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The handler raised something else.
+
+    Args:
+        error: what it raised; BaseException too.
+        store_failed: whether that says that the store is locked, full or down.
+    """
+
+    error: BaseException
+    store_failed: bool
+
+
+Ran: TypeAlias = Returned | Refused | Raised
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Step[Record | None]):
+    """Read what is committed under the key. StoreUnavailable."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Step[Running | None]):
+    """Become the one request of this process that takes the key, or learn who is. None: it is this one.
+
+    The driver gives the place back when the flow ends. Inside a transaction of the same thread it is always this one:
+    waiting for a request that waits for that transaction would never end.
+    """
+
+    key: bytes
+    fingerprint: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Step[Waited]):
+    """Wait until the request that is applying the key has ended."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Step[Granted[Any] | Record | Forgotten]):
+    """Open the transaction and take the claim. StoreUnavailable."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Step[Ran]):
+    """Run the handler in the granted transaction."""
+
+    granted: Granted[Any]
+    signed: Signed
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Step[None]):
+    """Store the answer and commit. TransactionBroken, StoreUnavailable, CommitUnknown."""
+
+    granted: Granted[Any]
+    answer: StoredAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon(Step[None]):
+    """Roll back everything, claim too."""
+
+    granted: Granted[Any]

@@ -1,0 +1,198 @@
+"""What the guard asks of a store. PURE.
+
+Rule: whoever is Granted a key holds the store's transaction, in which the claim is already written. Settling writes the
+answer and commits claim, handler's writes and answer together; abandoning leaves nothing of them. There is no state in
+between for a crash to find.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from tocsin.guard._answer import StoredAnswer
+
+Tx = TypeVar("Tx")
+
+
+@dataclass(frozen=True, slots=True)
+class Declares:
+    """What a store promises; the contract suite runs what is declared.
+
+    Args:
+        atomic: claim, handler's writes and answer are one commit.
+        durable: what was answered survives the loss of power.
+        cross_process: processes that share the store share its claims.
+    """
+
+    atomic: bool
+    durable: bool
+    cross_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request's wish to be the one that is applied.
+
+    Args:
+        key: the 32 bytes of claim_key().
+        tenant: for people who read the table; the key covers it.
+        operation: likewise.
+        fingerprint: what is compared when the key is seen again, or None.
+        taken_unix_ms: now, by the guard's clock, in milliseconds.
+        answer_until_unix_ms: when the stored answer may go; None: never.
+        claim_until_unix_ms: when the claim may be forgotten; None: never.
+        earliest_unix_ms: the earliest moment at which this very message can have been accepted before, from its signed
+            timestamp; None where it has none or its claim is kept for ever.
+    """
+
+    key: bytes
+    tenant: str
+    operation: str
+    fingerprint: bytes | None
+    taken_unix_ms: int
+    answer_until_unix_ms: int | None
+    claim_until_unix_ms: int | None
+    earliest_unix_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A claim that somebody has committed.
+
+    Args:
+        fingerprint: as in Claim.
+        status: the status that was answered; None: applied, and the answer is not known.
+        headers: the stored header fields; None once they have gone.
+        body: the stored body; None once it has gone.
+        answer_until_unix_ms: as in Claim.
+        claim_until_unix_ms: as in Claim.
+    """
+
+    fingerprint: bytes | None
+    status: int | None
+    headers: bytes | None
+    body: bytes | None
+    answer_until_unix_ms: int | None
+    claim_until_unix_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The message is so old that its claim may have been forgotten: a clock has gone backwards."""
+
+
+class Rows(Protocol):
+    """What a statement gave; read it before the handler returns."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows an INSERT, UPDATE or DELETE changed."""
+        ...
+
+    def fetchone(self) -> Any:  # noqa: ANN401  a row has the types of its query
+        """The next row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Transaction(Protocol):
+    """What handlers get as `tx` from stores that speak SQL: what is written through it is committed with the answer."""
+
+    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /) -> Rows:
+        """Run one statement, its placeholders spelled as the database's driver wants them."""
+        ...
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[object] | Mapping[str, object]], /) -> Rows:
+        """Run one statement for each of the parameters."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A block whose writes are undone if it raises; the way to catch an SQL error and go on."""
+        ...
+
+
+class Granted(ABC, Generic[Tx]):
+    """One caller's right to apply a key: the open transaction.
+
+    Of N concurrent takers of one key, one is Granted, in any number of processes. Exactly one of settle and abandon
+    is called, once, by the thread that was granted.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def tx(self) -> Tx:
+        """What the handler gets: the transaction, without the power to end it."""
+
+    @abstractmethod
+    def settle(self, answer: StoredAnswer) -> None:
+        """Write the answer and commit; no answer may leave before this returns.
+
+        Raises:
+            TransactionBroken: the handler's transaction does not stand, or cannot be committed; it is rolled back.
+            StoreUnavailable: nothing was committed.
+            CommitUnknown: nobody knows; take the claim again.
+        """
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Roll back everything, claim too, so that a retry runs. Never raises."""
+
+
+class Store(Protocol[Tx]):
+    """Where claims are kept, next to the application's own data."""
+
+    @property
+    def declares(self) -> Declares:
+        """What this store promises."""
+        ...
+
+    def look(self, key: bytes) -> Record | None:
+        """What is committed under the key, without a transaction and without waiting for writers.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    def is_inside(self) -> bool:
+        """Whether the calling thread already holds this store's transaction, so that a take would nest."""
+        ...
+
+    def take(self, claim: Claim, wait_s: float) -> Granted[Tx] | Record | Forgotten:
+        """Open the transaction and write the claim, or say what stands in its place.
+
+        An expired claim is replaced. Inside a transaction of the same thread the claim is taken in a savepoint.
+
+        Args:
+            claim: what to write.
+            wait_s: how long to wait for other writers, in seconds.
+
+        Raises:
+            StoreUnavailable: locked for longer than wait_s, full or down; nothing was written.
+        """
+        ...
+
+    def is_own_failure(self, error: BaseException) -> bool:
+        """Whether an exception that came out of a handler says that the store is locked, full or down."""
+        ...
+
+    def sweep(self, now_unix_ms: int) -> int:
+        """Let go of answers and claims that are due at that time; returns how many rows changed, a bounded number.
+
+        Raises:
+            StoreUnavailable: locked, full or down; nothing was let go.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close every connection of this process. The store opens them again when it is used again."""
+        ...

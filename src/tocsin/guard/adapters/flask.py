@@ -1,0 +1,153 @@
+"""Flask: translates requests and responses, and decides nothing.
+
+The answer that duplicates get is what the view returned or, for werkzeug's HTTP errors below 500, what the
+application's own error handlers made of it. What after_request functions add, and the session's cookie, come after the
+guard: they are not stored, and after_request functions run for duplicates again.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Concatenate, ParamSpec
+from urllib.parse import quote
+
+from flask import Request, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from tocsin.guard._answer import Answer, collect
+from tocsin.guard._errors import GuardError
+from tocsin.guard._guarded import Guarded
+from tocsin.guard._signed import Signed
+from tocsin.guard._steps import Refused, Returned
+from tocsin.guard._store import Tx
+from tocsin.signing import Message
+
+P = ParamSpec("P")
+
+_LEAST_FAILURE = 500
+# RFC 3986 section 3.3: what may stand in a path as it is.
+_PATH_CHARACTERS = "/:@!$&'()*+,;=~-._"
+
+
+def flask_view(
+    guarded: Guarded[Tx], handler: Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]
+) -> Callable[P, Response]:
+    """The view that Flask calls, around the handler that the developer wrote.
+
+    Raises:
+        GuardError: the handler is not a plain function.
+    """
+    _check_handler(handler)
+
+    @wraps(handler)
+    def view(*args: P.args, **kwargs: P.kwargs) -> Response:
+        if not guarded.is_named:
+            guarded.name(_path_template(handler))
+        most_bytes = min(guarded.limits.max_body_bytes, request.max_content_length or guarded.limits.max_body_bytes)
+        try:
+            message = _message(request, most_bytes, guarded.public_origin)
+        except RequestEntityTooLarge:
+            return _response(guarded.too_large(most_bytes))
+        produced: list[Response] = []
+
+        def run(signed: Signed, tx: Tx) -> Returned | Refused:
+            try:
+                rendered = current_app.make_response(handler(signed, tx, *args, **kwargs))
+                produced.append(rendered)
+                return Returned(_answer(rendered, guarded.limits.max_answer_bytes))
+            except HTTPException as error:
+                if (error.get_response().status_code if error.code is None else error.code) >= _LEAST_FAILURE:
+                    raise
+                rendered = current_app.make_response(current_app.handle_user_exception(error))
+                produced.append(rendered)
+                return Refused(_answer(rendered, guarded.limits.max_answer_bytes))
+
+        try:
+            response = _response(guarded.perform(message, run))
+        except BaseException:
+            for rendered in produced:
+                rendered.close()
+            raise
+        # What the handler asked for with call_on_close happens after the commit, and once.
+        for rendered in produced:
+            response.call_on_close(rendered.close)
+        return response
+
+    return view
+
+
+def raw_target(environ: Mapping[str, object]) -> str:
+    """The request target as it was on the wire.
+
+    WSGI has no place for it; gunicorn and werkzeug give it as RAW_URI, uWSGI and mod_wsgi as REQUEST_URI. From other
+    servers the path comes decoded, and is quoted again: a target that was spelled in another way, such as "%7E" for
+    "~", then does not verify under a scheme that signs it.
+    """
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if isinstance(raw, str) and raw:
+        # RFC 9112 section 3.2.2: a proxy's client may send the absolute form.
+        return raw if raw.startswith("/") else _after_authority(raw)
+    decoded = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+    query = environ.get("QUERY_STRING", "")
+    path = quote(decoded.encode("latin-1"), safe=_PATH_CHARACTERS)
+    return f"{path}?{query}" if query else path
+
+
+def _after_authority(absolute: str) -> str:
+    rest = absolute.partition("://")[2]
+    if not rest:
+        return absolute
+    start = min((index for index in (rest.find("/"), rest.find("?")) if index >= 0), default=len(rest))
+    return rest[start:] if rest[start : start + 1] == "/" else "/" + rest[start:]
+
+
+def _message(received: Request, most_bytes: int, public_origin: str) -> Message:
+    """The request as it was signed. Raises RequestEntityTooLarge before more than that has been read."""
+    if (received.content_length or 0) > most_bytes:
+        raise RequestEntityTooLarge
+    # One more than the cap: werkzeug cuts a longer chunked body off at the limit, without a word.
+    received.max_content_length = most_bytes + 1
+    # Cached: the handler may use request.get_json() and finds the bytes that were verified.
+    body = received.get_data(cache=True)
+    if len(body) > most_bytes:
+        raise RequestEntityTooLarge
+    return Message(received.method, raw_target(received.environ), tuple(received.headers), body, public_origin)
+
+
+def _answer(rendered: Response, most_bytes: int) -> Answer:
+    return Answer(rendered.status_code, tuple(rendered.headers), collect(rendered.iter_encoded(), most_bytes))
+
+
+def _response(answer: Answer) -> Response:
+    response = current_app.response_class(answer.body, answer.status)
+    # Not added to the defaults: an answer without a content type has none the second time either.
+    response.headers.clear()
+    response.headers.extend(answer.headers)
+    return response
+
+
+def _check_handler(handler: Callable[..., object]) -> None:
+    if inspect.iscoroutinefunction(handler):
+        raise GuardError(f"{handler.__qualname__} is async; guard.flask wants a plain function")
+    if next(iter(inspect.signature(handler).parameters), "") == "self":
+        raise GuardError(f"{handler.__qualname__} is a method; guard.flask wants a function that takes (signed, tx)")
+
+
+def _path_template(handler: Callable[..., object]) -> str:
+    """The one path under which a handler is registered.
+
+    Raises:
+        GuardError: there are several, or none.
+    """
+    views = current_app.view_functions
+    plain = inspect.unwrap(handler)
+    found = {
+        rule.rule
+        for rule in current_app.url_map.iter_rules()
+        if rule.endpoint in views and inspect.unwrap(views[rule.endpoint]) is plain
+    }
+    if len(found) != 1:
+        paths = ", ".join(sorted(found)) or "none"
+        raise GuardError(f"{handler.__qualname__} is registered under {len(found)} paths ({paths}); wanted a name=")
+    return found.pop()

@@ -1,0 +1,126 @@
+"""The one connection of a process that writes.
+
+Rule: only this file begins, commits and rolls back. Its statements carry a random comment, because the sqlite3 module
+keeps compiled statements by their text, and a handler's "COMMIT" must not find the guard's, already authorised.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TypeAlias
+
+from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard.stores.sqlite._authorizer import RESERVED, Authorizer
+from tocsin.guard.stores.sqlite._schema import connect, make_durable
+
+OnConnect: TypeAlias = Callable[[sqlite3.Connection], object]
+
+# Between attempts to get the lock from another process. SQLite's own busy handler sleeps up to 100 ms; a transaction
+# takes a fraction of one.
+_FIRST_PAUSE_S = 0.0002
+_LONGEST_PAUSE_S = 0.002
+_OPEN_WAIT_S = 2.0
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's result code without its extension; 0 for errors of the sqlite3 module itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+class Writer:
+    """A connection in WAL mode with synchronous FULL, judged while a handler runs.
+
+    Args:
+        path: the database file.
+        on_connect: the application's own set-up of the connection: pragmas, functions.
+    """
+
+    def __init__(self, path: Path, on_connect: OnConnect | None) -> None:
+        self.connection = connect(path, mode="rw", busy_s=_OPEN_WAIT_S)
+        if on_connect is not None:
+            on_connect(self.connection)
+        # After on_connect: nothing there takes the durability away that the store declares.
+        make_durable(self.connection)
+        # The first read opens the log, for which another process that closes its last connection makes it wait.
+        self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        # From here on begin() waits, and nothing else can have to: whoever has begun holds the only lock there is.
+        self.connection.execute("PRAGMA busy_timeout = 0")
+        self.authorizer = Authorizer()
+        self.connection.set_authorizer(self.authorizer)
+        self._mark = secrets.token_hex(8)
+        self._begin, self._commit, self._rollback = (
+            f"{word} -- {self._mark}" for word in ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+        )
+        self._depth = 0
+
+    def begin(self, deadline: float) -> None:
+        """Get the write lock.
+
+        Args:
+            deadline: until when to try, by the monotonic clock.
+
+        Raises:
+            StoreUnavailable: another process held it until then.
+            sqlite3.Error: something else is wrong.
+        """
+        self.authorizer.broke = ""
+        self._depth = 0
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                self.connection.execute(self._begin)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY:
+                    raise
+                left_s = deadline - monotonic()
+                if left_s <= 0:
+                    raise StoreUnavailable(f"another process holds the write lock: {error}") from error
+                sleep(min(pause_s, left_s))
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                return
+
+    def commit(self) -> None:
+        """COMMIT. Raises sqlite3.Error."""
+        self.connection.execute(self._commit)
+
+    def roll_back(self) -> None:
+        """ROLLBACK, if there still is a transaction. Raises sqlite3.Error."""
+        if self.connection.in_transaction:
+            self.connection.execute(self._rollback)
+
+    def disown(self) -> sqlite3.Connection:
+        """In a forked child: let nothing that still holds this writer reach the parent's connection; returns that."""
+        inherited = self.connection
+        self.connection = sqlite3.connect(":memory:")
+        self.connection.close()
+        return inherited
+
+    def open_savepoint(self) -> str:
+        """Open a savepoint; returns its name."""
+        self._depth += 1
+        name = f"{RESERVED}{self._mark}_{self._depth}"
+        self._control(f"SAVEPOINT {name}")
+        return name
+
+    def release_savepoint(self, name: str) -> None:
+        """Keep what was written since the savepoint was opened."""
+        self._depth -= 1
+        self._control(f"RELEASE {name}")
+
+    def undo_savepoint(self, name: str) -> None:
+        """Undo what was written since the savepoint was opened, unless the whole transaction has gone already."""
+        self._depth -= 1
+        if self.connection.in_transaction:
+            self._control(f"ROLLBACK TO {name}")
+            self._control(f"RELEASE {name}")
+
+    def _control(self, statement: str) -> None:
+        judging = self.authorizer.is_judging
+        self.authorizer.is_judging = False
+        try:
+            self.connection.execute(statement)
+        finally:
+            self.authorizer.is_judging = judging

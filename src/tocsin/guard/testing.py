@@ -1,0 +1,203 @@
+"""The contract of a store, as cases that any store can be run through.
+
+In a test module:
+
+    @pytest.mark.parametrize("case", CONTRACT, ids=lambda case: case.__name__)
+    def test_contract(case, tmp_path):
+        case(MySubject(tmp_path))
+
+A case raises AssertionError where the store breaks its word. Order is made by barriers and by the steps themselves,
+never by waiting for some time.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Barrier, Thread
+from typing import Protocol, TypeVar
+
+from tocsin.guard._answer import StoredAnswer
+from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._store import Claim, Granted, Record, Store
+
+Tx = TypeVar("Tx")
+
+NOW_UNIX_MS = 1_790_000_000_000
+ANSWER = StoredAnswer(201, b'[["X-Order","17"]]', b"done \xff\x00")
+_WAIT_S = 10.0
+_RACERS = 8
+
+
+class Subject(Protocol[Tx]):
+    """A store under test, with a table of the application beside the claims."""
+
+    def open(self) -> Store[Tx]:
+        """A store over the same database; each call is like another process."""
+        ...
+
+    def write_effect(self, tx: Tx) -> None:
+        """What a handler does: one row in the application's table."""
+        ...
+
+    def effects(self) -> int:
+        """How many of them are committed."""
+        ...
+
+
+def claim(name: str = "order-1", *, taken_unix_ms: int = NOW_UNIX_MS, kept_ms: int | None = None) -> Claim:
+    """A claim for tests.
+
+    Args:
+        name: what the key is made of.
+        taken_unix_ms: the guard's clock.
+        kept_ms: for how long claim and answer are kept; None: for ever.
+    """
+    until = None if kept_ms is None else taken_unix_ms + kept_ms
+    key = hashlib.sha256(name.encode()).digest()
+    return Claim(key, "main", "/order", b"R" + bytes(32), taken_unix_ms, until, until, None)
+
+
+@contextmanager
+def _open(subject: Subject[Tx], count: int = 1) -> Iterator[list[Store[Tx]]]:
+    stores = [subject.open() for _ in range(count)]
+    yield stores
+    # Only after a case that held: one that failed may have left a transaction open, and its own error says more.
+    for store in stores:
+        store.close()
+
+
+def _granted(store: Store[Tx], wanted: Claim) -> Granted[Tx]:
+    taken = store.take(wanted, _WAIT_S)
+    assert isinstance(taken, Granted), f"a free key was not granted: {taken}"
+    return taken
+
+
+def settled_claim_effect_and_answer_are_there_together(subject: Subject[Tx]) -> None:
+    """What is settled is read by every other store, with the bytes that were stored."""
+    with _open(subject, 2) as (store, other):
+        granted = _granted(store, claim())
+        subject.write_effect(granted.tx)
+        granted.settle(ANSWER)
+        record = other.look(claim().key)
+        assert record == Record(b"R" + bytes(32), ANSWER.status, ANSWER.headers, ANSWER.body, None, None)
+    assert subject.effects() == 1
+
+
+def before_settling_nobody_sees_claim_or_effect(subject: Subject[Tx]) -> None:
+    """There is no state in between."""
+    with _open(subject, 2) as (store, other):
+        granted = _granted(store, claim())
+        subject.write_effect(granted.tx)
+        assert other.look(claim().key) is None
+        assert subject.effects() == 0
+        granted.abandon()
+
+
+def abandoned_claim_and_effect_are_gone(subject: Subject[Tx]) -> None:
+    """A retry after a roll-back runs."""
+    with _open(subject) as (store,):
+        granted = _granted(store, claim())
+        subject.write_effect(granted.tx)
+        granted.abandon()
+        assert store.look(claim().key) is None
+        assert subject.effects() == 0
+        _granted(store, claim()).abandon()
+
+
+def a_settled_key_is_not_granted_again(subject: Subject[Tx]) -> None:
+    """The answer comes back in the claim's place, to this store and to every other."""
+    with _open(subject, 2) as stores:
+        granted = _granted(stores[0], claim())
+        subject.write_effect(granted.tx)
+        granted.settle(ANSWER)
+        for store in stores:
+            taken = store.take(claim(), _WAIT_S)
+            assert isinstance(taken, Record), f"a settled key was granted again: {taken}"
+            assert taken.body == ANSWER.body
+    assert subject.effects() == 1
+
+
+def of_many_concurrent_takers_one_is_granted(subject: Subject[Tx]) -> None:
+    """Stores of their own, as processes have them; the others get the answer of the one."""
+    start = Barrier(_RACERS)
+    records: list[Record] = []
+    errors: list[BaseException] = []
+
+    def race(store: Store[Tx]) -> None:
+        try:
+            start.wait()
+            taken = store.take(claim(), _WAIT_S)
+            if isinstance(taken, Granted):
+                subject.write_effect(taken.tx)
+                taken.settle(ANSWER)
+            elif isinstance(taken, Record):
+                records.append(taken)
+        except BaseException as error:  # noqa: BLE001  reported by the assertion below
+            errors.append(error)
+
+    with _open(subject, _RACERS) as stores:
+        racers = [Thread(target=race, args=(store,)) for store in stores]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+    assert not errors, f"a racer failed: {errors[0]!r}"
+    assert subject.effects() == 1, f"{subject.effects()} effects of one key"
+    assert [record.body for record in records] == [ANSWER.body] * (_RACERS - 1)
+
+
+def different_keys_are_both_granted(subject: Subject[Tx]) -> None:
+    """One settled key is in no other's way."""
+    with _open(subject) as (store,):
+        for name in ("order-1", "order-2"):
+            granted = _granted(store, claim(name))
+            subject.write_effect(granted.tx)
+            granted.settle(ANSWER)
+    assert subject.effects() == 2  # noqa: PLR2004  one a key
+
+
+def a_taker_that_waits_too_long_is_told_so_and_writes_nothing(subject: Subject[Tx]) -> None:
+    """Locked is StoreUnavailable, in bounded time, whoever holds the lock."""
+    with _open(subject, 2) as (store, other):
+        granted = _granted(store, claim("order-1"))
+        try:
+            taken = other.take(claim("order-1"), 0.05)
+        except StoreUnavailable:
+            taken = None
+        finally:
+            granted.abandon()
+        assert taken is None, f"two hold one key: {taken}"
+        _granted(other, claim("order-1")).abandon()
+
+
+def an_expired_claim_is_granted_again(subject: Subject[Tx]) -> None:
+    """From the moment on at which it may be forgotten, and not before."""
+    with _open(subject) as (store,):
+        _granted(store, claim(kept_ms=1000)).settle(ANSWER)
+        assert isinstance(store.take(claim(taken_unix_ms=NOW_UNIX_MS + 999), _WAIT_S), Record)
+        _granted(store, claim(taken_unix_ms=NOW_UNIX_MS + 1000)).abandon()
+
+
+def sweeping_lets_go_of_what_is_due_and_of_nothing_else(subject: Subject[Tx]) -> None:
+    """A claim that is kept for ever survives every sweep."""
+    with _open(subject) as (store,):
+        _granted(store, claim("short", kept_ms=1000)).settle(ANSWER)
+        _granted(store, claim("for ever")).settle(ANSWER)
+        store.sweep(NOW_UNIX_MS + 999)
+        assert store.look(claim("short").key) is not None
+        store.sweep(NOW_UNIX_MS + 1000)
+        assert store.look(claim("short").key) is None
+        assert store.look(claim("for ever").key) is not None
+
+
+CONTRACT = (
+    settled_claim_effect_and_answer_are_there_together,
+    before_settling_nobody_sees_claim_or_effect,
+    abandoned_claim_and_effect_are_gone,
+    a_settled_key_is_not_granted_again,
+    of_many_concurrent_takers_one_is_granted,
+    different_keys_are_both_granted,
+    a_taker_that_waits_too_long_is_told_so_and_writes_nothing,
+    an_expired_claim_is_granted_again,
+    sweeping_lets_go_of_what_is_due_and_of_nothing_else,
+)

@@ -1,0 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guard.subjects import SQLiteSubject
+from tocsin.guard.stores import Declares
+from tocsin.guard.stores.sqlite import SQLiteStore
+from tocsin.guard.testing import CONTRACT
+
+
+@pytest.mark.parametrize("case", CONTRACT, ids=lambda case: case.__name__)
+def test_sqlite_keeps_the_contract_of_a_store(case: Callable[[Any], None], tmp_path: Path) -> None:
+    case(SQLiteSubject(tmp_path / "store.db"))
+
+
+def test_sqlite_declares_what_it_promises() -> None:
+    assert SQLiteStore.declares == Declares(atomic=True, durable=True, cross_process=True)
