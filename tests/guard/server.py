@@ -39,7 +39,7 @@ class Reply:
 def gunicorn(port: int = 0, *, workers: int = 1, threads: int = 8, more: Sequence[str] = ()) -> list[str]:
     """The command that serves services/orders.py."""
     command = [sys.executable, "-m", "gunicorn", "orders:app", "--bind", f"127.0.0.1:{port}", "--worker-class=gthread"]
-    return [*command, f"--workers={workers}", f"--threads={threads}", "--backlog=256", *more]
+    return [*command, f"--workers={workers}", f"--threads={threads}", "--backlog=256", "--no-control-socket", *more]
 
 
 @dataclass(slots=True)
