@@ -2,19 +2,36 @@
 
 And what it accepts is right: a message that verifies has, under the signature, the content that was signed.
 
+And the time it takes grows no faster than the message.
+
     python fuzz/fuzz_verify.py --seconds 20           a seeded mutator, no package needed
+    python fuzz/fuzz_verify.py --iterations 10000000  a night's worth, over all presets
+    python fuzz/fuzz_verify.py --linear               hostile messages of growing length
     python fuzz/fuzz_verify.py --atheris corpus/      coverage-guided, where atheris is installed; libFuzzer's options
 
 A failure prints the seed and the message; it becomes a test in tests/signing.
 """
 
 import argparse
+import hashlib
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
-from tocsin.signing import PRESETS, KeyRing, Message, MessageId, Rejected, Scheme, Secret, sign, verify
+from tocsin.signing import (
+    PRESETS,
+    KeyRing,
+    Message,
+    MessageId,
+    Rejected,
+    Scheme,
+    SchemeError,
+    Secret,
+    signed_message,
+    verify,
+)
 
 SECRET = Secret(b"0123456789abcdef", "k1")
 KEYS = KeyRing.of(SECRET, Secret(b"fedcba9876543210", "k2"))
@@ -39,16 +56,28 @@ SCHEMES = (
         timestamp_format="iso8601",
     ),
 )
-SEED = Message(
-    "POST",
-    "/order?x=1",
-    (("Host", "a"), ("Idempotency-Key", "order-17"), ("webhook-id", "msg_1")),
-    b'{"id":"evt_1","n":[1,2,{"a":null}]}',
-    "https://api.example.com",
+ADYEN = (
+    b'{"pspReference":"p","merchantAccountCode":"m","amount":{"value":1,"currency":"EUR"},"eventCode":"e",'
+    b'"success":"true","additionalData":{}}'
 )
-SIGNED = tuple(
-    replace(SEED, headers=SEED.headers + sign(SEED, scheme, SECRET, now=NOW, nonce="n-1")) for scheme in SCHEMES
+JSON = (
+    b'{"id":"evt_1","n":[1,2,{"a":null}],"webhookTimestamp":1700000000000,"signature":{},'
+    b'"notificationItems":[{"NotificationRequestItem":' + ADYEN + b"}]}"
 )
+FORM = b"razorpay_order_id=o_1&razorpay_payment_id=p%201"
+
+
+def seed(scheme: Scheme) -> Message:
+    """A message that every preset can sign, as a form where the scheme reads one."""
+    body = FORM if scheme.body_format == "form" else JSON
+    headers = (("Host", "a"), ("Idempotency-Key", "order-17"), ("webhook-id", "msg_1"), ("svix-id", "msg_1"))
+    target = f"/order?x=1&bodySHA256={hashlib.sha256(body).hexdigest()}"
+    return signed_message(
+        Message("POST", target, headers, body, "https://api.example.com"), scheme, SECRET, now=NOW, nonce="n-1"
+    )
+
+
+SIGNED = tuple(seed(scheme) for scheme in SCHEMES)
 CONTENT = tuple(
     verify(message, scheme, KEYS, now=NOW).signed_content_digest
     for scheme, message in zip(SCHEMES, SIGNED, strict=True)
@@ -56,8 +85,13 @@ CONTENT = tuple(
 # What has broken verifiers before: aliases of numbers, separators, quotes, other scripts, surrogates, length.
 TOKENS = (
     *("", "t=", "v1=", "v0=x", "k=k1", ",", ";", " ", ".", ":", "=", '"', "\\", "\0", "\r\n", "+", "_", "1.7e9"),
+    *("sig1=", '("@method")', ";created=1", ";expires=1", ":YQ==:", 'keyid="k1"', "SignedHeaders=host", "Hawk ", ", "),
     *("sha256=", "0" * 64, "\u00e9", "\u0661", "\u212a", "\ud800", "\U0001f600", "9" * 5000, "v1=0," * 70, "[" * 5000),
 )
+
+
+# A quadratic step would take 16 times as long again.
+SHORT, TIMES, SLACK = 5_000, 16, 4
 
 
 def mutated_text(text: str, draw: random.Random) -> str:
@@ -145,6 +179,65 @@ def run_seeded(seconds: float, iterations: int, seed: int) -> tuple[int, int]:
     return iterations, verified
 
 
+def resigned(scheme: Scheme, message: Message) -> Message:
+    """The message with a right signature, so that what is read after it is read; as it is where it cannot be signed."""
+    headers = tuple(header for header in message.headers if header[0] not in scheme.written_headers)
+    try:
+        return signed_message(replace(message, headers=headers), scheme, SECRET, now=NOW, nonce="n-1")
+    except SchemeError:
+        return message
+
+
+def hostile(scheme: Scheme, message: Message, text: str, size: int) -> Iterator[Message]:
+    """The message with each of its parts grown by repetitions of a text."""
+    grown = text * (size // len(text))
+    for place, (name, value) in enumerate(message.headers):
+        for long in (value + grown, grown + value, grown):
+            yield replace(message, headers=(*message.headers[:place], (name, long), *message.headers[place + 1 :]))
+    yield replace(message, headers=message.headers * (size // 100))
+    yield replace(message, headers=tuple((f"{text}{number}", "") for number in range(size // 100)) + message.headers)
+    yield replace(message, target=message.target + grown)
+    yield replace(message, target=f"/?{'&'.join([text] * (size // len(text)))}")
+    for body in (grown, f'{{"id":{grown}}}', f"a={grown}", "&".join([text + "=1"] * (size // len(text)))):
+        changed = replace(message, body=body.encode("utf-8", "surrogatepass"))
+        yield changed
+        yield resigned(scheme, changed)
+
+
+def seconds(index: int, message: Message) -> float:
+    """The best of three: what a rejection or a verification takes, its message id and digest included."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        try:
+            verified = verify(message, SCHEMES[index], KEYS, now=NOW)
+            str(verified.message_id_error + verified.signed_content_digest.hex())
+        except (Rejected, SchemeError) as refused:
+            str(refused)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+def run_linear() -> int:
+    """Compare messages of two lengths; returns how many pairs there were."""
+    pairs = 0
+    for index, message in enumerate(SIGNED):
+        for text in filter(None, TOKENS):
+            for short, long in zip(
+                hostile(SCHEMES[index], message, text, SHORT),
+                hostile(SCHEMES[index], message, text, SHORT * TIMES),
+                strict=True,
+            ):
+                pairs += 1
+                # Below a millisecond a fixed cost, or the machine, may be most of it.
+                if seconds(index, long) > max(SLACK * TIMES * seconds(index, short), 0.001 * SLACK):
+                    what = f"scheme {SCHEMES[index].name}, {text[:20]!r}"
+                    raise AssertionError(
+                        f"{what}: {TIMES} times the length takes {SLACK * TIMES} times as long or more"
+                    )
+    return pairs
+
+
 def run_atheris(arguments: list[str]) -> None:
     """Never returns: libFuzzer ends the process."""
     import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415  optional
@@ -166,8 +259,9 @@ def run_atheris(arguments: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--iterations", type=int, default=10**9)
+    parser.add_argument("--seconds", type=float, help="end after this long (default: 20, or never with --iterations)")
+    parser.add_argument("--iterations", type=int, help="end after this many messages")
+    parser.add_argument("--linear", action="store_true", help="time hostile messages of two lengths instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--atheris", action="store_true", help="pass everything else to libFuzzer")
     args, rest = parser.parse_known_args()
@@ -176,7 +270,12 @@ def main() -> int:
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     began = time.monotonic()
-    tried, verified = run_seeded(args.seconds, args.iterations, args.seed)
+    if args.linear:
+        print(f"{run_linear()} pairs in {time.monotonic() - began:.1f} s: none grows faster than its length")
+        return 0
+    endless = float("inf") if args.iterations is not None else 20.0
+    limit_s = endless if args.seconds is None else args.seconds
+    tried, verified = run_seeded(limit_s, args.iterations or 10**12, args.seed)
     took_s = time.monotonic() - began
     print(f"{tried} messages in {took_s:.1f} s: {verified} verified, the rest rejected; seed {args.seed}")
     return 0

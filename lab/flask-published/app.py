@@ -60,6 +60,33 @@ def order() -> ResponseReturnValue:
     return {"status": "processed"}
 
 
+@app.post("/returns")
+def returns() -> ResponseReturnValue:
+    """Another operation under the same secret: its messages have the shape of an order's."""
+    body = request.get_data()
+    if not is_signed(body):
+        return {"error": "bad signature"}, 401
+    with closing(connect()) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS returns (order_id TEXT PRIMARY KEY)")
+        db.execute("INSERT OR IGNORE INTO returns VALUES (?)", (json.loads(body)["order_id"],))
+    return {"status": "processed"}
+
+
+@app.get("/returns")
+def count_returns() -> ResponseReturnValue:
+    with closing(connect()) as db:
+        db.execute("CREATE TABLE IF NOT EXISTS returns (order_id TEXT PRIMARY KEY)")
+        (count,) = db.execute("SELECT COUNT(*) FROM returns").fetchone()
+    return {"count": count}
+
+
+@app.get("/orders")
+def count_orders() -> ResponseReturnValue:
+    with closing(connect()) as db:
+        (count,) = db.execute("SELECT COUNT(*) FROM orders").fetchone()
+    return {"count": count}
+
+
 @app.get("/orders/<order_id>")
 def read_order(order_id: str) -> ResponseReturnValue:
     with closing(connect()) as db:
@@ -72,4 +99,5 @@ def reset() -> ResponseReturnValue:
     require_loopback()
     with closing(connect()) as db:
         db.execute("DELETE FROM orders")
+        db.execute("DROP TABLE IF EXISTS returns")
     return {"status": "reset"}

@@ -1,13 +1,16 @@
 import argparse
 import io
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tocsin.cli import sign, verify
 from tocsin.cli._errors import UsageError
+from tocsin.cli._har import parse_har
 from tocsin.cli._raw_request import parse_raw_request
 from tocsin.signing import Message
 
@@ -191,6 +194,10 @@ def test_a_missing_request_file_is_named(tmp_path: Path) -> None:
         run("verify", tmp_path / "nowhere.http", *V1)
 
 
+def with_field(message: Message) -> Message:
+    return replace(message, headers=(*message.headers, ("N", "v")))
+
+
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("body", [b"", b"a\r\n\r\nb\n\nc", b"\xff\0"])
 def test_a_head_ends_its_lines_either_way_and_the_body_is_left_alone(line_end: bytes, body: bytes) -> None:
@@ -199,15 +206,15 @@ def test_a_head_ends_its_lines_either_way_and_the_body_is_left_alone(line_end: b
     request = parse_raw_request(octets, public_origin="https://api.example.com")
     headers = (("X-A", "1"), ("x-a", "caf\u00e9"), ("X-Empty", ""))
     assert request.message == Message("PUT", "/a?b", headers, body, "https://api.example.com")
-    assert request.with_headers(()) == octets
-    assert request.with_headers((("N", "v"),)) == line_end.join((*lines[:4], b"N: v", b"", b"")) + body
+    assert request.rendered(request.message) == octets
+    assert request.rendered(with_field(request.message)) == line_end.join((*lines[:4], b"N: v", b"", b"")) + body
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
 def test_a_request_may_end_with_its_head(end: bytes) -> None:
     request = parse_raw_request(b"GET / HTTP/2\nHost: a" + end)
     assert request.message == Message("GET", "/", (("Host", "a"),), b"")
-    assert request.with_headers((("N", "v"),)) == b"GET / HTTP/2\nHost: a\nN: v\n\n"
+    assert request.rendered(with_field(request.message)) == b"GET / HTTP/2\nHost: a\nN: v\n\n"
 
 
 @pytest.mark.parametrize(
@@ -240,3 +247,177 @@ def test_the_commands_need_no_third_party_package() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
     assert loaded == "[]\n"
+
+
+CURL = (
+    "curl -X POST 'http://api.example.com/order?x=1&y=%20' -H 'Idempotency-Key: order-17' "
+    """--data-raw '{"item":"sku-1"}'"""
+)
+
+
+def test_a_curl_command_comes_back_with_the_signature_as_one_more_option(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("sign", "--curl", CURL + "\n", *V1, "--at", "1700000000") == 0
+    signed = capfd.readouterr().out
+    assert signed == f"{CURL} -H 'Tocsin-Signature: {SIGNATURE}'\n"
+    assert run("verify", "--curl", signed, *V1, "--at", "1700000001") == 0
+    assert "message id  order-17\n" in capfd.readouterr().out
+    changed = signed.replace("sku-1", "sku-2")
+    assert run("verify", "--curl", changed, *V1, "--at", "1700000001") == 1
+
+
+def test_a_curl_command_may_come_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CURL.encode())))
+    assert run("sign", "--curl", "-", *V1, "--at", "1700000000", "--headers-only") == 0
+    assert capfd.readouterr().out == f"Tocsin-Signature: {SIGNATURE}\n"
+
+
+def test_a_command_names_the_public_url_unless_an_option_does(capfd: pytest.CaptureFixture[str]) -> None:
+    square = ("--scheme", "square", "--secret-env", "TOCSIN_TEST_SECRET", "--headers-only")
+    outputs = []
+    for more in ((), ("--public-origin", "http://api.example.com"), ("--public-origin", "https://other.example.com")):
+        run("sign", "--curl", CURL, *square, *more)
+        outputs.append(capfd.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_a_raw_request_has_no_public_url_of_its_own(request_file: Path) -> None:
+    with pytest.raises(UsageError, match=r"public origin.*\(--public-origin\)"):
+        run("verify", request_file, "--scheme", "square", "--secret-env", "TOCSIN_TEST_SECRET")
+
+
+def har(**changes: object) -> dict[str, object]:
+    request = {
+        "method": "POST",
+        "url": "https://api.example.com/order?x=1&y=%20#part",
+        "httpVersion": "h2",
+        "headers": [
+            {"name": ":authority", "value": "api.example.com"},
+            {"name": "idempotency-key", "value": "order-17"},
+            {"name": "content-length", "value": str(len(BODY))},
+            {"name": "transfer-encoding", "value": "chunked"},
+        ],
+        "postData": {"mimeType": "application/json", "text": BODY.decode()},
+        "bodySize": len(BODY),
+    }
+    return {key: value for key, value in {**request, **changes}.items() if value is not None}
+
+
+def har_file(tmp_path: Path, *requests: object) -> Path:
+    file = tmp_path / "session.har"
+    file.write_text(json.dumps({"log": {"entries": [{"request": request} for request in requests]}}))
+    return file
+
+
+def test_an_entry_of_an_archive_comes_back_as_a_signed_raw_request(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    archive = har_file(tmp_path, {}, har())
+    assert run("sign", "--har", archive, "--entry", "1", *V1, "--at", "1700000000") == 0
+    assert capfdbinary.readouterr().out == (
+        b"POST /order?x=1&y=%20 HTTP/1.1\r\nHost: api.example.com\r\nidempotency-key: order-17\r\n"
+        b"Tocsin-Signature: " + SIGNATURE.encode() + b"\r\nContent-Length: 16\r\n\r\n" + BODY
+    )
+
+
+def test_a_signed_entry_of_an_archive_verifies(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    headers = [
+        {"name": "Host", "value": "api.example.com"},
+        {"name": "Idempotency-Key", "value": "order-17"},
+        {"name": "Tocsin-Signature", "value": SIGNATURE},
+    ]
+    archive = har_file(tmp_path, har(headers=headers))
+    assert run("verify", "--har", archive, *V1, "--at", "1700000000") == 0
+    assert "message id  order-17\n" in capfd.readouterr().out
+
+
+def test_a_request_without_a_body_may_leave_it_out(tmp_path: Path) -> None:
+    archive = har_file(tmp_path, har(method="GET", url="http://a", headers=[], postData=None, bodySize=-1))
+    request = parse_har(archive.read_bytes(), 0, public_origin="https://api.example.com")
+    assert request.message == Message("GET", "/", (("Host", "a"),), b"", "https://api.example.com")
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (None, "entry 0 is no request"),
+        ("text", "entry 0 is no request"),
+        ({}, "entry 0 is no request"),
+        (har(headers=[{"name": "X"}]), "entry 0 is no request"),
+        (har(url="ws://api.example.com/"), "wanted an http URL"),
+        (har(url="http://api.example.com/caf\u00e9"), "wanted an http URL"),
+        (har(headers=[{"name": "X Y", "value": "1"}]), "header 'X Y' cannot stand in a request"),
+        (har(headers=[{"name": "X", "value": "1\r\nY: 2"}]), "header 'X' cannot stand in a request"),
+        (har(headers=[{"name": "X", "value": "\u20ac"}]), "header 'X' cannot stand in a request"),
+        (har(postData={"params": []}), "the body is not there as text"),
+        (har(postData={"text": "e30=", "encoding": "base64"}), "the body is not there as text"),
+        (har(bodySize=17), "17 octets were sent and the archive's text has 16"),
+        (har(postData={"text": "{}"}, bodySize=-1), "16 octets were sent and the archive's text has 2"),
+    ],
+)
+def test_an_entry_whose_octets_cannot_be_known_is_refused(request_: object, reason: str, tmp_path: Path) -> None:
+    archive = har_file(tmp_path, request_)
+    if request_ is None:
+        archive.write_text('{"log":{"entries":[{"request":17}]}}')
+    with pytest.raises(UsageError, match=reason):
+        run("sign", "--har", archive, *V1)
+
+
+@pytest.mark.parametrize("octets", [b"", b"\xff", b"[]", b'{"log":[]}', b'{"log":{"entries":17}}', b"[" * 100_000])
+def test_what_is_no_archive_is_refused(octets: bytes, tmp_path: Path) -> None:
+    (tmp_path / "session.har").write_bytes(octets)
+    with pytest.raises(UsageError, match=r"not an HTTP archive: wanted JSON with log\.entries"):
+        run("sign", "--har", tmp_path / "session.har", *V1)
+
+
+@pytest.mark.parametrize("number", ["1", "-1"])
+def test_an_entry_that_is_not_there_is_refused(number: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"--entry {number}: the archive has 1 entries, counted from 0"):
+        run("sign", "--har", har_file(tmp_path, har()), "--entry", number, *V1)
+
+
+def test_an_entry_needs_an_archive(request_file: Path) -> None:
+    with pytest.raises(UsageError, match="--entry goes with --har FILE"):
+        run("sign", request_file, "--entry", "0", *V1)
+
+
+def test_only_one_request_is_named(request_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("sign", request_file, "--curl", CURL, *V1)
+    assert "not allowed with argument" in capfd.readouterr().err
+
+
+def test_a_curl_command_that_is_not_understood_is_one_usage_error() -> None:
+    with pytest.raises(UsageError, match="--curl: unrecognized arguments: --next"):
+        run("sign", "--curl", CURL + " --next", *V1)
+
+
+MAILGUN = b'{"signature":{"timestamp":"1","token":"0123456789abcdef","signature":""},"event-data":{"id":"e"}}'
+
+
+def test_a_scheme_that_signs_in_the_body_rewrites_it_and_its_length(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "event.http"
+    file.write_bytes(b"POST /hook HTTP/1.1\r\nContent-Length: %d\r\nHost: a\r\n\r\n" % len(MAILGUN) + MAILGUN)
+    options = ("--scheme", "mailgun", "--secret-env", "TOCSIN_TEST_SECRET")
+    assert run("sign", file, *options, "--at", "1700000000", "--nonce", "token-1") == 0
+    signed = capfdbinary.readouterr().out
+    file.write_bytes(signed)
+    assert run("verify", file, *options, "--at", "1700000001") == 0
+    with pytest.raises(UsageError, match="carries its signature in the body; wanted a raw request, not --curl"):
+        run("sign", "--curl", f"curl http://a -d '{MAILGUN.decode()}'", *options, "--nonce", "token-1")
+
+
+def test_a_secret_is_read_as_the_schemes_provider_writes_it(
+    request_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_TEST_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    request_file.write_bytes(REQUEST.replace(b"\r\n\r\n", b"\r\nwebhook-id: msg_1\r\n\r\n"))
+    options = ("--scheme", "standard-webhooks", "--secret-env", "TOCSIN_TEST_SECRET", "--at", "1700000000")
+    assert run("sign", request_file, *options, "--headers-only") == 0
+    decoded = capfd.readouterr().out
+    explicit = ("--secret-encoding", "base64", "--secret-prefix", "whsec_")
+    assert run("sign", request_file, *options, *explicit, "--headers-only") == 0
+    assert capfd.readouterr().out == decoded

@@ -10,14 +10,9 @@ import pytest
 from lab import _services
 from lab._expected import Truth, mismatches, truths
 from lab._services import LabError, find, names
+from tocsin import scan
 
-CHECKS = {
-    "concurrent-duplicate",
-    "sequential-replay",
-    "over-allocation",
-    "signature-bypass",
-    "effect-before-verification",
-}
+CHECKS = {check.id for check in scan.CHECKS}
 VERDICTS = {"VIOLATED", "NOT_OBSERVED", "INCONCLUSIVE", "NOT_APPLICABLE"}
 
 

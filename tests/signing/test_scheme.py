@@ -114,7 +114,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"content": "{timestamp}.{body}"}, "content signs {timestamp}, which nothing carries; wanted timestamp_header"),
     ({"content": "{nonce}.{body}"}, "content signs {nonce}, which nothing carries"),
     ({"content": "{key_id}.{body}"}, "content signs {key_id}, which nothing carries"),
-    ({"value": "{timestamp},{signature}", "timestamp_header": "X-Time"}, "stands in both value and timestamp_header"),
+    (
+        {"value": "{timestamp},{signature}", "timestamp_header": "X-Time"},
+        "the timestamp stands in two of value, timestamp_header",
+    ),
     ({"content": "{header:x-signature}{body}"}, "which signing writes"),
     ({"content": "{header:X-Time}{body}", "timestamp_header": "X-Time"}, "wanted its placeholder"),
     ({"message_id": MessageId(pointer="/id"), "content": "{path}"}, "the content does not cover the body"),

@@ -82,7 +82,7 @@ def test_a_message_that_no_wire_carries_is_not_signed(message: Message, reason: 
 
 def test_the_full_url_needs_a_configured_origin() -> None:
     scheme = Scheme(name="url", content="{url}{body}")
-    with pytest.raises(SchemeError, match="public origin of this service"):
+    with pytest.raises(SchemeError, match="no public origin is configured"):
         sign(MESSAGE, scheme, SECRET, now=NOW)
     origin = Message("POST", "/order", (("Host", "evil.example"),), b"{}", "https://api.example.com")
     signed = Message(
@@ -124,5 +124,5 @@ def test_attaching_a_computed_signature_is_signing() -> None:
     ],
 )
 def test_a_nonce_that_ends_early_in_its_header_is_refused(scheme: Scheme, nonce: str) -> None:
-    with pytest.raises(SchemeError, match="cannot be read back with"):
+    with pytest.raises(SchemeError, match="cannot be read back"):
         sign(MESSAGE, scheme, SECRET, now=NOW, nonce=nonce)

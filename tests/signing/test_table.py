@@ -1,4 +1,5 @@
 import traceback
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tocsin.signing import (
     Scheme,
     SchemeError,
     Secret,
+    preset,
     scheme_from_table,
     secret_from_table,
 )
@@ -131,3 +133,22 @@ def test_a_missing_secret_and_an_unknown_source_are_named() -> None:
 def test_the_other_keys_of_a_secret_are_strings(key: str) -> None:
     with pytest.raises(SchemeError, match=f"{key} = 5: wanted a string"):
         secret_from_table({"secret": {"value": "x"}, key: 5}, allow_value=True)
+
+
+def test_a_preset_says_how_its_secrets_are_written() -> None:
+    table = {"preset": "standard-webhooks", "secret": {"value": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}
+    plain = Secret(b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+    assert secret_from_table(table, allow_value=True).signs_like(plain)
+    without = {"secret": table["secret"]}
+    scheme = preset("standard-webhooks")
+    assert secret_from_table(without, allow_value=True, scheme=scheme).signs_like(plain)
+    said = {**table, "secret_encoding": "utf8", "secret_prefix": ""}
+    assert not secret_from_table(said, allow_value=True).signs_like(plain)
+
+
+def test_a_scheme_whose_sender_chooses_what_it_signs_can_be_declared() -> None:
+    scheme = scheme_from_table({"preset": "aws-sigv4", "scope": "eu-west-1/s", "covered": ["host", "x-amz-date"]})
+    assert (scheme.scope, scheme.covered) == ("eu-west-1/s", ("host", "x-amz-date"))
+    for covered in ("host", ["host", 1]):
+        with pytest.raises(SchemeError, match=r"covered = .*: wanted a list of strings"):
+            scheme_from_table({"preset": "aws-sigv4", "covered": covered})

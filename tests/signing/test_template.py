@@ -21,7 +21,7 @@ def test_a_brace_that_stands_alone_is_refused(template: str) -> None:
 def test_an_unknown_placeholder_names_the_nearest_known_one() -> None:
     with pytest.raises(SchemeError, match=r"content: unknown placeholder 'timestmap'; did you mean 'timestamp'\?"):
         parse_template("{timestmap}", field="content", known=KNOWN)
-    with pytest.raises(SchemeError, match="known: body, header:Name, timestamp"):
+    with pytest.raises(SchemeError, match="known: body, header:X-Event, timestamp"):
         parse_template("{}", field="content", known=KNOWN)
 
 

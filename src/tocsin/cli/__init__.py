@@ -3,23 +3,26 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from tocsin import __version__
-from tocsin.cli import lab, scan, sign, verify
+from tocsin.cli import lab, scan, schemes, sign, verify
 from tocsin.cli._errors import Unfinished, UsageError
 
 # In the order in which help lists them.
-COMMANDS = {"scan": scan, "sign": sign, "verify": verify, "lab": lab}
+COMMANDS = {"scan": scan, "sign": sign, "verify": verify, "schemes": schemes, "lab": lab}
 # 128 + SIGINT, as shells report a command that Ctrl-C ended.
 _INTERRUPTED = 130
+# EX_SOFTWARE of sysexits.h. Python's own 1 for an uncaught exception would read as "violated".
+_OUR_FAULT = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        0 clean or done, 1 violated or rejected, 2 wrong usage, 3 no verdict, 130 ended by Ctrl-C.
+        0 clean or done, 1 violated or rejected, 2 wrong usage, 3 no verdict, 70 a bug of ours, 130 ended by Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="tocsin",
@@ -43,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (head) has seen enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:  # noqa: BLE001  the last line of defence: every exit code means one thing
+        traceback.print_exc()
+        return _say("this is a bug in tocsin; please report it with the lines above", _OUR_FAULT)
 
 
 def _say(error: object, code: int) -> int:

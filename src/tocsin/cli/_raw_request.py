@@ -11,6 +11,7 @@ from tocsin.cli._errors import UsageError
 from tocsin.signing import Header, Message
 
 _REQUEST_LINE = re.compile(r"(?P<method>[!-~]+) (?P<target>[!-~]+) HTTP/[0-9](?:\.[0-9])?")
+_LENGTH = re.compile(rb"(?mi)^(content-length:[ \t]*)[0-9]+")
 _FIELD_LINE = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*?)[ \t]*")
 
 
@@ -28,10 +29,15 @@ class RawRequest:
     line_end: bytes
     message: Message
 
-    def with_headers(self, headers: tuple[Header, ...]) -> bytes:
-        """The file's bytes with headers added after the last one; everything else untouched."""
-        added = b"".join(f"{name}: {value}".encode("latin-1") + self.line_end for name, value in headers)
-        return self.head + added + self.line_end + self.message.body
+    def rendered(self, signed: Message) -> bytes:
+        """The file's bytes with what signing adds: headers after the last one, and what a scheme puts in the body."""
+        added = b"".join(
+            f"{name}: {value}".encode("latin-1") + self.line_end
+            for name, value in signed.headers[len(self.message.headers) :]
+        )
+        length = b"%d" % len(signed.body)
+        head = self.head if signed.body == self.message.body else _LENGTH.sub(rb"\g<1>" + length, self.head)
+        return head + added + self.line_end + signed.body
 
 
 def parse_raw_request(octets: bytes, *, public_origin: str = "") -> RawRequest:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tocsin.cli._errors import UsageError
 from tocsin.events import Event, FindingMade, RunEnded, RunStarted
-from tocsin.findings import EXIT_CODES, Finding, worst_verdict
+from tocsin.findings import EXIT_CODES, Finding, Verdict, worst_verdict
 from tocsin.report import html, json_report
 from tocsin.report.terminal import TerminalReport
 
@@ -30,6 +30,7 @@ class ScanReport:
         self._terminal = TerminalReport(Console(file=sys.stdout))
         self._started: RunStarted | None = None
         self._findings: list[Finding] = []
+        self._unwritten = False
 
     def __enter__(self) -> Self:
         self._terminal.__enter__()
@@ -53,14 +54,22 @@ class ScanReport:
     def exit_code(self) -> int:
         """0 clean, 1 violated, 3 not told. A violation that was seen stays one, whatever else could not be told."""
         asked = self._started.checks if self._started else ()
-        return EXIT_CODES[worst_verdict(self._findings, asked)]
+        code = EXIT_CODES[worst_verdict(self._findings, asked)]
+        # Whoever asked for a report and has none has not been told.
+        return EXIT_CODES[Verdict.INCONCLUSIVE] if self._unwritten and not code else code
 
     def _write(self, ended: RunEnded) -> None:
         assert self._started is not None, "RunStarted comes first"
         for name, render in (("json", json_report.render), ("html", html.render)):
             path = self._files[name]
-            if path is not None:
+            if path is None:
+                continue
+            try:
                 Path(path).write_text(render(self._started, self._findings, ended), encoding="utf-8")
+            except OSError as error:
+                self._unwritten = True
+                print(f"tocsin: {path} could not be written: {error.strerror}", file=sys.stderr)
+            else:
                 print(f"{name.upper()} report: {path}")
 
 

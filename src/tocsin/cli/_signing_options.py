@@ -4,29 +4,37 @@ Rule: a secret never stands on a command line, where every process of the machin
 """
 
 import argparse
+import os
 import sys
 import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
+from tocsin.cli._curl_request import parse_curl_request
 from tocsin.cli._errors import UsageError
-from tocsin.cli._raw_request import RawRequest, parse_raw_request
-from tocsin.signing import SECRET_KEYS, Scheme, Secret, preset, scheme_from_table, secret_from_table
+from tocsin.cli._har import parse_har
+from tocsin.cli._raw_request import parse_raw_request
+from tocsin.signing import SECRET_KEYS, Message, Scheme, Secret, preset, scheme_from_table, secret_from_table
 
 
 def add_signing_options(parser: argparse.ArgumentParser) -> None:
     """Add the shared options."""
-    parser.add_argument(
-        "request", metavar="FILE", nargs="?", default="-", help="raw HTTP request; - for standard input"
-    )
+    request = parser.add_mutually_exclusive_group()
+    request.add_argument("request", metavar="FILE", nargs="?", help="raw HTTP request (default: standard input)")
+    request.add_argument("--curl", metavar="COMMAND", help="a curl command instead; - for standard input")
+    request.add_argument("--har", metavar="FILE", help="an entry of an HTTP archive instead")
+    parser.add_argument("--entry", metavar="N", type=int, help="which entry of the archive, from 0 (default: 0)")
     scheme = parser.add_mutually_exclusive_group()
     scheme.add_argument("--scheme", metavar="NAME", help="preset (default: tocsin-v1, or what --scheme-file says)")
     scheme.add_argument("--scheme-file", metavar="TOML", help="a plan, or a file with its [signing] table")
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument("--secret-env", metavar="NAME", help="environment variable that holds the secret")
     secret.add_argument("--secret-file", metavar="FILE", help="file that holds the secret")
-    parser.add_argument("--secret-encoding", metavar="ENCODING", help="utf8, hex or base64 (default: utf8)")
+    parser.add_argument(
+        "--secret-encoding", metavar="ENCODING", help="utf8, hex or base64 (default: as the scheme's provider does)"
+    )
     parser.add_argument("--secret-prefix", metavar="TEXT", help="cut off the secret before decoding, such as whsec_")
     parser.add_argument("--allow-short-secret", action="store_true", help="accept a secret of 1 to 15 bytes")
     parser.add_argument("--key-id", metavar="ID", help="the secret's key id, for schemes that send one")
@@ -34,17 +42,31 @@ def add_signing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--public-origin", metavar="URL", default="", help="for schemes that sign the full URL")
 
 
-def read_request(args: argparse.Namespace) -> RawRequest:
+class ReadRequest(Protocol):
+    """A request as it was given, and how to give it back signed."""
+
+    @property
+    def message(self) -> Message:
+        """What it says."""
+
+    def rendered(self, signed: Message) -> bytes:
+        """A signed version of the message, in the form that the request was given in."""
+
+
+def read_request(args: argparse.Namespace) -> ReadRequest:
     """The request that the command names.
 
     Raises:
         UsageError: it cannot be read or is no request.
     """
-    try:
-        octets = sys.stdin.buffer.read() if args.request == "-" else Path(args.request).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{args.request}: {error.strerror}") from None
-    return parse_raw_request(octets, public_origin=args.public_origin)
+    if args.entry is not None and args.har is None:
+        raise UsageError("--entry goes with --har FILE")
+    if args.har is not None:
+        return parse_har(_octets(args.har), args.entry or 0, public_origin=args.public_origin)
+    if args.curl is not None:
+        command = os.fsdecode(_octets("-")) if args.curl == "-" else args.curl
+        return parse_curl_request(command, public_origin=args.public_origin)
+    return parse_raw_request(_octets(args.request or "-"), public_origin=args.public_origin)
 
 
 def read_scheme_and_secret(args: argparse.Namespace) -> tuple[Scheme, Secret]:
@@ -64,6 +86,9 @@ def read_scheme_and_secret(args: argparse.Namespace) -> tuple[Scheme, Secret]:
     else:
         scheme = preset(args.scheme or "tocsin-v1")
     secret_table = {key: value for key, value in table.items() if key in SECRET_KEYS} | _secret_options(args)
+    if not {"secret_encoding", "secret_prefix"} & secret_table.keys():
+        # How the provider writes it, where nobody says otherwise.
+        secret_table |= {"secret_encoding": scheme.secret_encoding, "secret_prefix": scheme.secret_prefix}
     if "secret" not in secret_table:
         raise UsageError("no secret; wanted --secret-env NAME or --secret-file FILE")
     # A literal secret in the scheme file is no longer one by being read; nothing is sent anywhere.
@@ -75,6 +100,13 @@ def instant(args: argparse.Namespace) -> float:
     """--at, or the wall clock, in Unix seconds."""
     at: float | None = args.at
     return time.time() if at is None else at
+
+
+def _octets(path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def _secret_options(args: argparse.Namespace) -> dict[str, object]:

@@ -2,9 +2,9 @@
 
 import argparse
 import secrets
+import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 from tocsin.cli._errors import Unfinished, UsageError
 
 if TYPE_CHECKING:
+    from tocsin.cli._scan_report import ScanReport
     from tocsin.scan import Options, Plan
+    from tocsin.wire import Address
 
 _QUICK_S = 8.0
+_KNOCK_S = 5.0
+# Of a pasted request's headers: what these are called is mostly what must not stand in a report.
+_CREDENTIALS = ("auth", "cookie", "token", "secret", "api-key", "apikey", "session", "signature")
 _EXAMPLE = """\
 examples:
   tocsin scan plan.toml
@@ -73,27 +78,29 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         from tocsin import scan as scanner  # noqa: PLC0415  the scan extra is needed only here
+        from tocsin.cli._scan_report import ScanReport  # noqa: PLC0415  as above
     except ModuleNotFoundError as error:
         raise UsageError(f"scanning needs {error.name}: pip install 'tocsin[scan]'") from None
     try:
         plan = _plan(args)
-        checks = [check for check in scanner.CHECKS if check.id in _wanted(args.only)]
+        scanner.rehearse(plan)
+        wanted = _wanted(args.only)
+        checks = [check for check in scanner.CHECKS if check.id in wanted]
         if args.dry_run:
             print(scanner.describe(plan, checks))
             return 0
         plan = _authorised(plan, args)
+        seed = secrets.randbelow(2**32) if args.seed is None else args.seed
+        options = scanner.Options(checks, seed, _command(args, plan))
+        return _scan(plan, options, args, ScanReport(json=args.json, html=args.html))
     except (scanner.PlanError, scanner.RailError) as error:
         raise UsageError(str(error)) from None
-    seed = secrets.randbelow(2**32) if args.seed is None else args.seed
-    options = scanner.Options(checks, seed, _command(args))
-    return _scan(plan, options, args)
 
 
-def _scan(plan: "Plan", options: "Options", args: argparse.Namespace) -> int:
+def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "ScanReport") -> int:
     from tocsin import scan as scanner  # noqa: PLC0415  as above
-    from tocsin.cli._scan_report import ScanReport  # noqa: PLC0415  as above
     from tocsin.signing import SchemeError, secret_from_table  # noqa: PLC0415  not for --dry-run
-    from tocsin.wire import DeliveryError, Failure, exchange, request_bytes  # noqa: PLC0415  as above
+    from tocsin.wire import DeliveryError  # noqa: PLC0415  as above
 
     try:
         # The service chose its secret; authorise has refused a literal one for any host but this.
@@ -101,18 +108,28 @@ def _scan(plan: "Plan", options: "Options", args: argparse.Namespace) -> int:
             plan.signing, folder=Path(args.plan or ".").parent, allow_value=True, allow_short=True
         )
         addresses = scanner.addresses(plan)
-        # Something must answer before a scan begins: whatever HTTP that is.
-        host = addresses[""].authority
-        exchange(request_bytes("OPTIONS", "*", (("Host", host),), b""), addresses[""], timeout_s=5)
+        _knock(addresses[""])
     except SchemeError as error:
         raise UsageError(f"[signing] {error}") from None
     except DeliveryError as error:
-        if error.kind in {Failure.UNRESOLVABLE, Failure.REFUSED, Failure.UNREACHABLE, Failure.UNSUPPORTED}:
-            raise Unfinished(f"nothing to scan: {error}") from None
-    with ExitStack() as stack:
-        report = stack.enter_context(ScanReport(json=args.json, html=args.html))
+        raise Unfinished(f"nothing to scan: {error}") from None
+    for note in plan.notes:
+        print(f"tocsin: note: {note}", file=sys.stderr)
+    with report:
         scanner.run(plan, secret, addresses, options, report.handle)
     return report.exit_code()
+
+
+def _knock(address: "Address") -> None:
+    """Something must answer before a scan begins: whatever HTTP that is. Raises DeliveryError if nothing does."""
+    from tocsin.wire import DeliveryError, Failure, exchange, request_bytes  # noqa: PLC0415  the scan extra
+
+    try:
+        exchange(request_bytes("OPTIONS", "*", (("Host", address.authority),), b""), address, timeout_s=_KNOCK_S)
+    except DeliveryError as error:
+        # A service may well hang up on a request that it does not know.
+        if not error.request_sent or error.kind is Failure.NOT_HTTP:
+            raise
 
 
 def _plan(args: argparse.Namespace) -> "Plan":
@@ -165,7 +182,7 @@ def _wanted(only: str | None) -> Sequence[str]:
     known = [check.id for check in CHECKS]
     if only is None:
         return known
-    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    wanted = [name.strip() for name in only.split(",")]
     for name in wanted:
         if name not in known:
             close = get_close_matches(name, known, n=1)
@@ -179,6 +196,8 @@ def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
     """What the command line permits; a person at the terminal may be asked about effects that nothing resets."""
     from tocsin.scan import EffectsNotAccepted, authorise  # noqa: PLC0415  the scan extra
 
+    if args.accept_effects is not None and args.accept_effects < 1:
+        raise UsageError(f"--accept-effects {args.accept_effects}: wanted 1 or more")
     try:
         return authorise(plan, args.authorized_for, accept_effects=args.accept_effects)
     except EffectsNotAccepted:
@@ -191,12 +210,12 @@ def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
         return authorise(plan, args.authorized_for, accept_effects=plan.budget.effects)
 
 
-def _command(args: argparse.Namespace) -> tuple[str, ...]:
+def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
     """The command line that repeats this scan; secrets are not on it, for they are named by variable or file."""
     words = ["tocsin", "scan"]
     words += [args.plan] if args.plan is not None else []
     for option, value in (
-        ("--curl", args.curl),
+        ("--curl", None if args.curl is None else _shown_curl(plan)),
         ("--scheme", args.scheme),
         ("--secret-env", args.secret_env),
         ("--key-id", args.key_id),
@@ -209,3 +228,13 @@ def _command(args: argparse.Namespace) -> tuple[str, ...]:
     ):
         words += [] if value is None else [option, str(value)]
     return tuple(words)
+
+
+def _shown_curl(plan: "Plan") -> str:
+    """The pasted request without the live signature that stood in it, and with credentials left out."""
+    words = ["curl", "-X", plan.request.method, f"{plan.base_url}{plan.request.target.text}"]
+    for name, template in plan.request.headers:
+        hidden = "{{" not in template.text and any(word in name.lower() for word in _CREDENTIALS)
+        words += ["-H", f"{name}: {'...' if hidden else template.text}"]
+    words += ["-d", plan.request.body.text] if plan.request.body.text else []
+    return shlex.join(words)

@@ -1,16 +1,16 @@
-"""`tocsin sign`: add a signature to a raw HTTP request."""
+"""`tocsin sign`: add a signature to a raw HTTP request, a curl command or an entry of an HTTP archive."""
 
 import argparse
 import sys
 
 from tocsin.cli._errors import UsageError
 from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
-from tocsin.signing import SchemeError, sign
+from tocsin.signing import SchemeError, sign, signed_message
 
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = subparsers.add_parser("sign", help="sign a raw HTTP request", description=__doc__, allow_abbrev=False)
+    parser = subparsers.add_parser("sign", help="sign a request", description=__doc__, allow_abbrev=False)
     add_signing_options(parser)
     parser.add_argument("--nonce", metavar="TEXT", help="for schemes that send one")
     parser.add_argument("--headers-only", action="store_true", help="print only the headers to add")
@@ -18,7 +18,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the signed request, byte for byte, or only the headers.
+    """Print the signed request in the form it was given in (an archive's entry as a raw request), or only the headers.
 
     Raises:
         UsageError: request, scheme or secret are wrong.
@@ -26,12 +26,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         scheme, secret = read_scheme_and_secret(args)
         request = read_request(args)
-        headers = sign(request.message, scheme, secret, now=instant(args), nonce=args.nonce)
+        now = instant(args)
+        if args.headers_only:
+            headers = sign(request.message, scheme, secret, now=now, nonce=args.nonce)
+            signed = "".join(f"{name}: {value}\n" for name, value in headers).encode("latin-1")
+        else:
+            signed = request.rendered(signed_message(request.message, scheme, secret, now=now, nonce=args.nonce))
     except SchemeError as error:
         raise UsageError(str(error)) from None
-    if args.headers_only:
-        sys.stdout.buffer.write("".join(f"{name}: {value}\n" for name, value in headers).encode("latin-1"))
-    else:
-        sys.stdout.buffer.write(request.with_headers(headers))
+    sys.stdout.buffer.write(signed)
     sys.stdout.buffer.flush()
     return 0

@@ -1,4 +1,4 @@
-"""`tocsin verify`: does a raw HTTP request carry a valid signature, and what does it prove?"""
+"""`tocsin verify`: does a request carry a valid signature, and what does it prove?"""
 
 import argparse
 
@@ -9,7 +9,7 @@ from tocsin.signing import KeyRing, Rejected, SchemeError, Verified, check_keys,
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = subparsers.add_parser("verify", help="verify a raw HTTP request", description=__doc__, allow_abbrev=False)
+    parser = subparsers.add_parser("verify", help="verify a request", description=__doc__, allow_abbrev=False)
     add_signing_options(parser)
     parser.set_defaults(run=run)
 
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     except Rejected as rejected:
         print(f"rejected: {rejected.kind}: {rejected}")
         return 1
+    except SchemeError as error:
+        raise UsageError(f"{error} (--public-origin)" if scheme.needs_public_origin else str(error)) from None
     for name, value in _facts(verified, now):
         print(f"{name:<11} {value}")
     return 0

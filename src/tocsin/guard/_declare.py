@@ -58,7 +58,7 @@ def check_scheme(scheme: Scheme, keys: KeyRing, *, public_origin: str, unsigned_
             f"the scheme {scheme.name!r} does not sign the body: anybody could put another one under a captured "
             "signature; wanted a scheme that does, or unsigned_body=True"
         )
-    if "url" in scheme.covered_components and not public_origin:
+    if scheme.needs_public_origin and not public_origin:
         raise GuardError(
             f"the scheme {scheme.name!r} signs the public URL, which no request says reliably; wanted public_origin, "
             'such as "https://api.example.com"'

@@ -11,6 +11,7 @@ from tocsin.signing._errors import (
     Rejected,
     SchemeError,
     UnknownKey,
+    WrongDigest,
     WrongSignature,
 )
 from tocsin.signing._keys import KeyEntry, KeyRing
@@ -20,14 +21,16 @@ from tocsin.signing._pointer import Json, JsonPointer, PointerError, json_pointe
 from tocsin.signing._presets import PRESETS, preset
 from tocsin.signing._scheme import Scheme
 from tocsin.signing._secret import Secret
-from tocsin.signing._sign import attach, compute_signature, make_parameters, sign
+from tocsin.signing._sign import attach, compute_signature, make_parameters, sign, signed_message
 from tocsin.signing._table import SECRET_KEYS, scheme_from_table, secret_from_table
-from tocsin.signing._verify import Verified, check_keys, verify
+from tocsin.signing._verified import Verified
+from tocsin.signing._verify import BodyVerifier, can_stream, check_keys, verify
 
 __all__ = [
     "ENCODINGS",
     "PRESETS",
     "SECRET_KEYS",
+    "BodyVerifier",
     "Duplicated",
     "Header",
     "Json",
@@ -47,8 +50,10 @@ __all__ = [
     "Secret",
     "UnknownKey",
     "Verified",
+    "WrongDigest",
     "WrongSignature",
     "attach",
+    "can_stream",
     "check_keys",
     "compute_signature",
     "json_pointer",
@@ -60,5 +65,6 @@ __all__ = [
     "secret_from_table",
     "sign",
     "signature_base",
+    "signed_message",
     "verify",
 ]

@@ -5,30 +5,97 @@ can hold it there, and a content that separates by line breaks is then unambiguo
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tocsin.signing._errors import Malformed, Missing, SchemeError
+from tocsin.signing._body_fields import field_text, parse_body
+from tocsin.signing._errors import Malformed, Missing, WrongDigest
+from tocsin.signing._form import parse_form
 from tocsin.signing._message import Message
-from tocsin.signing._message_id import Delimiters
-from tocsin.signing._template import Placeholder, parse_template
+from tocsin.signing._origin import parse_origin
+from tocsin.signing._pointer import Json, PointerError, json_pointer
 
 
 class Parameters(NamedTuple):
-    """What goes into a signature besides the message, as text on the wire; None where the scheme has none."""
+    """What goes into a signature besides the message, as text on the wire; None where the scheme has none.
+
+    Args:
+        timestamp: when it was signed.
+        nonce: what makes it unique.
+        key_id: whose secret signed it.
+        digest: the body's digest that the message carries.
+        date: the day of the timestamp, where it is carried once more.
+        covered: the list of what is signed, where the sender chooses.
+        expires: until when it is valid, where the sender says so.
+    """
 
     timestamp: str | None = None
     nonce: str | None = None
     key_id: str | None = None
+    digest: str | None = None
+    date: str | None = None
+    covered: str | None = None
+    expires: str | None = None
 
 
+# Of a timestamp in the basic format of ISO 8601: "20150830".
+DATE_CHARACTERS = 8
 # A nonce is a random text: 255 visible characters are room for every known form.
 MAX_NONCE_CHARACTERS = 255
 NONCE_WANTED = f"1 to {MAX_NONCE_CHARACTERS} visible ASCII characters"
+# RFC 3986 section 2: the characters of a URI. Bodies that begin with "{" cannot lend it their first octets then, nor
+# take its last ones, where a scheme signs both without anything between them.
+_URI = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+# What HubSpot undoes in the URL before it signs: the last section of its page on validating requests.
+_HUBSPOT_ESCAPES = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)")
 
-Reader: TypeAlias = Callable[[Message, Parameters, str], bytes]
+
+class Source:
+    """What components are read from: a message, its parameters and its body as a document."""
+
+    __slots__ = ("_body_format", "_document", "message", "parameters")
+
+    def __init__(self, message: Message, parameters: Parameters, body_format: str) -> None:
+        self.message = message
+        self.parameters = parameters
+        self._body_format = body_format
+        self._document: tuple[Json] | None = None
+
+    @property
+    def document(self) -> Json:
+        """The body as a document, parsed once.
+
+        Raises:
+            Malformed: it is not of the scheme's format.
+        """
+        if self._document is None:
+            self._document = (parse_body(self.message.body, self._body_format),)
+        return self._document[0]
+
+
+Reader: TypeAlias = Callable[[Source, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A kind of component.
+
+    Args:
+        read: its octets in a message, given the argument after the placeholder's colon.
+        stands_for: the plain components that it covers, where its own name does not say.
+        needs_origin: whether it reads the public origin.
+        needs: the parameter without which it cannot be read.
+        is_field: whether it is one field of the body, which must not hold what separates it in the content.
+    """
+
+    read: Reader
+    stands_for: tuple[str, ...] = ()
+    needs_origin: bool = False
+    needs: str | None = None
+    is_field: bool = False
 
 
 def is_nonce(text: str) -> bool:
@@ -54,108 +121,88 @@ def wire_octets(text: str | None, part: str) -> bytes:
     return octets
 
 
-def _url(message: Message, _parameters: Parameters, _argument: str) -> bytes:
-    if not message.public_origin:
-        raise Missing("the public origin of this service in its configuration")
-    return wire_octets(message.public_origin + message.target, "the URL")
+def public_url(message: Message) -> str:
+    """The URL under which the public reaches the message's target.
+
+    Raises:
+        Malformed: the target holds a character that no URL has.
+        SchemeError: no public origin is configured, or it is none.
+    """
+    if not _URI.fullmatch(message.target):
+        raise Malformed("the target", "holds a character that no URL has")
+    return parse_origin(message.public_origin).text + message.target
 
 
-def _header(message: Message, _parameters: Parameters, name: str) -> bytes:
+def _url_with_digest(source: Source, name: str) -> bytes:
+    """The URL, in whose query the sender has put the lower hex SHA-256 of the body."""
+    url = public_url(source.message).encode("ascii")
+    carried = [pair.partition("=")[2] for pair in source.message.query.split("&") if pair.partition("=")[0] == name]
+    if len(carried) != 1:
+        raise Malformed("the query", f"has {name} {len(carried)} times; wanted once")
+    if carried[0] != hashlib.sha256(source.message.body).hexdigest():
+        raise WrongDigest(f"{name} in the query")
+    return url
+
+
+def _header(source: Source, name: str) -> bytes:
     # RFC 9110 section 5.3: fields of one name mean their values joined. Whether the field had to be there, and once,
     # is judged after the signature.
-    return wire_octets(", ".join(message.values(name)), f"header {name}")
+    return wire_octets(", ".join(source.message.values(name)), f"header {name}")
 
 
-COMPONENTS: Mapping[str, Reader] = MappingProxyType(
+def _sorted_form(source: Source, _argument: str) -> bytes:
+    """Name and value of every form field, sorted and without repetition, with nothing between them."""
+    try:
+        pairs = sorted(set(parse_form(source.message.body)))
+    except PointerError as error:
+        raise Malformed("the body", f"cannot be read: {error}") from None
+    return "".join([name + value for name, value in pairs]).encode("utf-8")
+
+
+def _field(source: Source, pointer: str) -> bytes:
+    return field_text(source.document, json_pointer(pointer)).encode("utf-8")
+
+
+def _optional_field(source: Source, pointer: str) -> bytes:
+    return field_text(source.document, json_pointer(pointer), optional=True).encode("utf-8")
+
+
+def _hubspot_url(source: Source, _argument: str) -> bytes:
+    url = public_url(source.message)
+    return _HUBSPOT_ESCAPES.sub(lambda found: chr(int(found[1], 16)), url).encode("ascii")
+
+
+PLAIN_COMPONENTS: Mapping[str, Component] = MappingProxyType(
     {
-        "method": lambda message, _parameters, _argument: wire_octets(message.method, "the method"),
-        "path": lambda message, _parameters, _argument: wire_octets(message.path, "the path"),
-        "query": lambda message, _parameters, _argument: wire_octets(message.query, "the query"),
-        "url": _url,
-        "timestamp": lambda _message, parameters, _argument: wire_octets(parameters.timestamp, "the timestamp"),
-        "nonce": lambda _message, parameters, _argument: wire_octets(parameters.nonce, "the nonce"),
-        "key_id": lambda _message, parameters, _argument: wire_octets(parameters.key_id, "the key id"),
-        "body": lambda message, _parameters, _argument: message.body,
-        "body_sha256": lambda message, _parameters, _argument: hashlib.sha256(message.body).hexdigest().encode("ascii"),
-        "header": _header,
+        "method": Component(lambda source, _argument: wire_octets(source.message.method, "the method")),
+        "path": Component(lambda source, _argument: wire_octets(source.message.path, "the path")),
+        "query": Component(lambda source, _argument: wire_octets(source.message.query, "the query")),
+        "target": Component(
+            lambda source, _argument: wire_octets(source.message.target, "the target"), ("path", "query")
+        ),
+        "url": Component(lambda source, _argument: public_url(source.message).encode("ascii"), needs_origin=True),
+        "url_with_digest": Component(_url_with_digest, ("url", "body"), needs_origin=True),
+        "hubspot_url": Component(_hubspot_url, ("url",), needs_origin=True),
+        "host": Component(
+            lambda source, _argument: parse_origin(source.message.public_origin).host.encode("ascii"), needs_origin=True
+        ),
+        "port": Component(
+            lambda source, _argument: b"%d" % parse_origin(source.message.public_origin).port, needs_origin=True
+        ),
+        "timestamp": Component(lambda source, _argument: wire_octets(source.parameters.timestamp, "the timestamp")),
+        "date": Component(lambda source, _argument: wire_octets(source.parameters.date, "the date")),
+        "nonce": Component(lambda source, _argument: wire_octets(source.parameters.nonce, "the nonce")),
+        "key_id": Component(lambda source, _argument: wire_octets(source.parameters.key_id, "the key id")),
+        "digest": Component(
+            lambda source, _argument: wire_octets(source.parameters.digest, "the digest"), ("digest", "body")
+        ),
+        "body": Component(lambda source, _argument: source.message.body),
+        "body_sha256": Component(
+            lambda source, _argument: hashlib.sha256(source.message.body).hexdigest().encode("ascii")
+        ),
+        "form": Component(_sorted_form, ("body",)),
+        "field": Component(_field, is_field=True),
+        "optional_field": Component(_optional_field, is_field=True),
+        "header": Component(_header),
     }
 )
-# A component that is covered when another one is: changing the path changes the URL.
-_COVERED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"body": ("body", "body_sha256"), "path": ("path", "url"), "query": ("query", "url")}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A compiled content template. Build it with `Content.compile`."""
-
-    parts: tuple[bytes | tuple[Reader, str], ...]
-    literals: tuple[str, ...]
-    components: tuple[str, ...]
-
-    @classmethod
-    def compile(cls, template: str) -> "Content":
-        """Check the template and take it apart.
-
-        Raises:
-            SchemeError: it has an unknown placeholder, none at all, or text that is not Unicode.
-        """
-        parts: list[bytes | tuple[Reader, str]] = []
-        literals = [""]
-        components: list[str] = []
-        for part in parse_template(template, field="content", known=COMPONENTS):
-            if isinstance(part, Placeholder):
-                parts.append((COMPONENTS[part.kind], part.argument))
-                components.append(f"{part.kind}:{part.argument}" if part.argument else part.kind)
-                literals.append("")
-            else:
-                parts.append(_literal_octets(part))
-                literals[-1] = part
-        if not components:
-            raise SchemeError(f"content = {template!r} signs nothing; wanted a placeholder such as {{body}}")
-        if len({name.lower() for name in components}) != len(components):
-            raise SchemeError(f"content = {template!r} signs a component twice; wanted each once")
-        return cls(tuple(parts), tuple(literals), tuple(components))
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        """The names of the signed headers, in order."""
-        return tuple(name.removeprefix("header:") for name in self.components if name.startswith("header:"))
-
-    def octets(self, message: Message, parameters: Parameters) -> tuple[bytes, ...]:
-        """The signed octets in pieces, the body among them as it is: nothing of a body's size is copied.
-
-        Raises:
-            Missing: a parameter or the public origin is not there.
-            Malformed: a component is no text of a request.
-        """
-        return tuple(
-            [part if isinstance(part, bytes) else part[0](message, parameters, part[1]) for part in self.parts]
-        )
-
-    def covers(self, component: str) -> bool:
-        """Whether changing a component changes the octets."""
-        return any(self._index(name) is not None for name in _COVERED_BY.get(component, (component,)))
-
-    def delimiters(self, component: str) -> Delimiters:
-        """The literals before and after a component, "" where there is none."""
-        index = self._index(component)
-        return ("", "") if index is None else (self.literals[index], self.literals[index + 1])
-
-    def is_separated(self, component: str) -> bool:
-        """Whether a literal, or an end of the content, stands on both sides of a covered component."""
-        index = self._index(component)
-        before, after = self.delimiters(component)
-        return (before != "" or index == 0) and (after != "" or index == len(self.components) - 1)
-
-    def _index(self, component: str) -> int | None:
-        names = [name.lower() for name in self.components]
-        return names.index(component.lower()) if component.lower() in names else None
-
-
-def _literal_octets(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise SchemeError(f"content literal {text!r}: holds a lone surrogate, which is no text") from None

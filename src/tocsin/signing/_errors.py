@@ -81,6 +81,21 @@ class Malformed(Rejected):
         return f"{self.part} {self.reason}"
 
 
+class WrongDigest(Rejected):
+    """The message carries a digest of its body, and the body has another one.
+
+    Args:
+        part: where the digest stands: "header Content-Digest".
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
+
+    def __str__(self) -> str:
+        return f"{self.part} is not the digest of the body"
+
+
 class UnknownKey(Rejected):
     """No secret in the ring is active now for this message.
 

@@ -5,8 +5,9 @@ has stopped; both belong to one tenant, so a retry under the new secret is still
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tocsin.signing._errors import SchemeError
 from tocsin.signing._secret import Secret
@@ -41,6 +42,15 @@ class KeyEntry:
             )
 
 
+class _Period(NamedTuple):
+    """Between two activations or retirements nothing changes, so what is active is selected once."""
+
+    begins_unix: float
+    ends_unix: float
+    entries: tuple[KeyEntry, ...]
+    by_key_id: Mapping[str | None, tuple[KeyEntry, ...]]
+
+
 class KeyRing:
     """The secrets of a service.
 
@@ -51,10 +61,11 @@ class KeyRing:
         SchemeError: there are none, or two tenants have the same secret.
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("_period", "entries")
 
     def __init__(self, entries: Iterable[KeyEntry]) -> None:
         self.entries = tuple(entries)
+        self._period = _Period(math.nan, math.nan, (), {})
         if not self.entries:
             raise SchemeError("the key ring is empty; wanted at least one secret")
         for index, entry in enumerate(self.entries):
@@ -70,9 +81,36 @@ class KeyRing:
         """A ring of secrets that are always active and belong to one tenant."""
         return cls(KeyEntry(secret, tenant) for secret in secrets)
 
-    def active(self, now: float) -> list[KeyEntry]:
+    def active(self, now: float) -> tuple[KeyEntry, ...]:
         """The entries that verify at this instant, in order."""
-        return [entry for entry in self.entries if entry.active_from_unix <= now < entry.retires_at_unix]
+        return self._at(now).entries
+
+    def named(self, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
+        """Those of them with this key id, or without any for None."""
+        return self._at(now).by_key_id.get(key_id, ())
+
+    def _at(self, now: float) -> "_Period":
+        period = self._period
+        if not period.begins_unix <= now < period.ends_unix:
+            # Two threads may both compute it: each uses its own.
+            period = self._period = _period(self.entries, now)
+        return period
 
     def __repr__(self) -> str:
         return f"KeyRing({list(self.entries)!r})"
+
+
+def _period(entries: tuple[KeyEntry, ...], now: float) -> _Period:
+    """The period that an instant lies in; a clock that reads NaN lies in none."""
+    changes = [instant for entry in entries for instant in (entry.active_from_unix, entry.retires_at_unix)]
+    active = tuple([entry for entry in entries if entry.active_from_unix <= now < entry.retires_at_unix])
+    by_key_id: dict[str | None, tuple[KeyEntry, ...]] = {}
+    for entry in active:
+        by_key_id[entry.secret.key_id] = (*by_key_id.get(entry.secret.key_id, ()), entry)
+    return _Period(
+        # Never a period to keep: -inf here would be one that a clock reading NaN left behind for everybody.
+        max((instant for instant in changes if instant <= now), default=math.nan),
+        min((instant for instant in changes if instant > now), default=math.inf),
+        active,
+        by_key_id,
+    )

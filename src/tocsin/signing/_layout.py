@@ -5,18 +5,22 @@ template's shape. With one, the value is a list: every signature in it is tried,
 version, junk) are skipped, and anything but a signature may be there only once.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tocsin.signing._errors import Duplicated, Malformed, SchemeError
 from tocsin.signing._template import Part, Placeholder, parse_template
 
-PARAMETER_KINDS = frozenset({"timestamp", "nonce", "key_id"})
+PARAMETER_KINDS = frozenset({"timestamp", "nonce", "key_id", "digest", "date", "covered"})
 _VALUE_KINDS = PARAMETER_KINDS | {"signature"}
 
 # Room for 50 hex signatures of SHA-256, where a sender that rotates sends 2; far below the 8 KiB that servers allow.
 MAX_VALUE_CHARACTERS = 4096
 MAX_ITEMS = 64
+_SEPARATORS = (",", ";", " ", "&", ", ")
+# RFC 9110 section 11.4: the name of the authentication scheme stands before the list, whatever the list's order.
+_SCHEME_NAME = re.compile(r"^[A-Za-z0-9-]+ ")
 
 
 class Presented(NamedTuple):
@@ -24,11 +28,24 @@ class Presented(NamedTuple):
 
     Args:
         signatures: the text of every signature in it, at least one, in order.
-        parameters: the timestamp, nonce and key id in it, by kind.
+        parameters: the timestamp, nonce, key id and so on in it, by kind.
     """
 
     signatures: tuple[str, ...]
     parameters: dict[str, str]
+
+
+def read_printable(value: str, part: str) -> str:
+    """The value of a header that may be parsed at all.
+
+    Raises:
+        Malformed: it is too long, or not printable ASCII.
+    """
+    if len(value) > MAX_VALUE_CHARACTERS:
+        raise Malformed(part, f"has {len(value)} characters; wanted at most {MAX_VALUE_CHARACTERS}")
+    if not value.isascii() or not value.isprintable():
+        raise Malformed(part, "has characters other than printable ASCII")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,7 @@ class Layout:
     part: str
     template: str
     separator: str | None
+    scheme_name: str
     slots: tuple[_Slot, ...]
 
     @classmethod
@@ -64,16 +82,19 @@ class Layout:
         """
         if not template.isascii() or not template.isprintable():
             raise SchemeError(f"value = {template!r}: wanted printable ASCII, because it stands in a header")
+        scheme_name = ""
         if separator is None:
             slots = _slots(template)
-        elif separator in {",", ";", " ", "&"}:
-            slots = _item_slots(template, separator)
+        elif separator in _SEPARATORS:
+            scheme_name = "" if separator == " " else "".join(_SCHEME_NAME.findall(template))
+            slots = _item_slots(template.removeprefix(scheme_name), separator)
         else:
-            raise SchemeError(f"item_separator = {separator!r}: wanted one of ',', ';', ' ', '&'")
+            wanted = ", ".join(repr(known) for known in _SEPARATORS)
+            raise SchemeError(f"item_separator = {separator!r}: wanted one of {wanted}")
         kinds = [slot.kind for slot in slots]
         if kinds.count("signature") != 1 or len(set(kinds)) != len(kinds):
             raise SchemeError(f"value = {template!r}: wanted {{signature}} once, and nothing twice")
-        return cls(f"header {header}", template, separator, slots)
+        return cls(f"header {header}", template, separator, scheme_name, slots)
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -89,7 +110,7 @@ class Layout:
         """The header's value."""
         texts = {**parameters, "signature": signature}
         rendered = [slot.before + texts[slot.kind] + slot.after for slot in self.slots]
-        return (self.separator or "").join(rendered)
+        return self.scheme_name + (self.separator or "").join(rendered)
 
     def read(self, value: str) -> Presented:
         """Take a value apart.
@@ -98,11 +119,12 @@ class Layout:
             Malformed: the value is too long, not printable ASCII, or not of the declared shape.
             Duplicated: a list holds a timestamp, nonce or key id twice.
         """
-        if len(value) > MAX_VALUE_CHARACTERS:
-            raise Malformed(self.part, f"has {len(value)} characters; wanted at most {MAX_VALUE_CHARACTERS}")
-        if not value.isascii() or not value.isprintable():
-            raise Malformed(self.part, "has characters other than printable ASCII")
-        return self._read_whole(value) if self.separator is None else self._read_items(value.split(self.separator))
+        read_printable(value, self.part)
+        if self.separator is None:
+            return self._read_whole(value)
+        if not value.startswith(self.scheme_name):
+            raise self._misshapen()
+        return self._read_items(value.removeprefix(self.scheme_name).split(self.separator))
 
     def _read_whole(self, value: str) -> Presented:
         if not value.startswith(self.slots[0].before):

@@ -32,3 +32,27 @@ class KeyedHash:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()
+
+    def begin(self) -> "KeyedStream":
+        """The MAC of octets that arrive one after the other."""
+        return KeyedStream(self._inner.copy(), self._outer)
+
+
+class KeyedStream:
+    """One MAC in the making. `KeyedHash.begin` makes it."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, inner: "hashlib._Hash", outer: "hashlib._Hash") -> None:
+        self._inner = inner
+        self._outer = outer
+
+    def update(self, octets: bytes) -> None:
+        """Add octets at the end."""
+        self._inner.update(octets)
+
+    def digest(self) -> bytes:
+        """The MAC of all octets so far."""
+        outer = self._outer.copy()
+        outer.update(self._inner.digest())
+        return outer.digest()

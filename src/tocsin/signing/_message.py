@@ -7,6 +7,8 @@ hash what was sent. A field that was sent twice is here twice.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tocsin.signing._errors import Duplicated, Missing
+
 Header: TypeAlias = tuple[str, str]
 
 
@@ -20,7 +22,7 @@ class Message:
         headers: name and value of every field line, in wire order.
         body: the raw body, after any transfer coding and before any content coding is undone.
         public_origin: "https://api.example.com", from configuration and never from the Host header; only for schemes
-            that sign {url}.
+            whose `needs_public_origin` is true. Without it they raise SchemeError for every message.
     """
 
     method: str
@@ -42,4 +44,18 @@ class Message:
     def values(self, name: str) -> tuple[str, ...]:
         """The values of every field of that name, in wire order; names are compared without case."""
         wanted = name.lower()
-        return tuple([value for given, value in self.headers if given.lower() == wanted])
+        length = len(wanted)
+        # Most names differ in length, and asking that first costs half as much.
+        return tuple([value for given, value in self.headers if len(given) == length and given.lower() == wanted])
+
+
+def once(message: Message, name: str) -> str:
+    """The value of a header that has to be there exactly once.
+
+    Raises:
+        Missing, Duplicated: it is not.
+    """
+    values = message.values(name)
+    if len(values) == 1:
+        return values[0]
+    raise Duplicated(f"header {name}") if values else Missing(f"header {name}")

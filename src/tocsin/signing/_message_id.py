@@ -4,12 +4,13 @@ Rule: it is read only after the signature has passed, and a bad one is no reason
 with a reason that the guard answers with 400.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import AnyStr, TypeAlias
 
 from tocsin.signing._errors import SchemeError
 from tocsin.signing._message import Message
-from tocsin.signing._pointer import JsonPointer, PointerError, json_pointer
+from tocsin.signing._pointer import Json, JsonPointer, PointerError, as_identifier, json_pointer, parse_json
 from tocsin.signing._template import is_field_name
 
 # The bound of Stripe's Idempotency-Key, and of an index on a VARCHAR(255) column.
@@ -62,22 +63,25 @@ class FoundId:
 Delimiters: TypeAlias = tuple[str, str]
 
 
-def find_message_id(rule: MessageId | None, message: Message, delimiters: Delimiters) -> FoundId:
+def find_message_id(
+    rule: MessageId | None, message: Message, delimiters: Delimiters, parse: Callable[[bytes], Json] = parse_json
+) -> FoundId:
     """The message id of a verified message.
 
     Args:
         rule: where it stands, or None for a scheme without one.
         message: the verified message.
         delimiters: for a header, the literals before and after it in the signed content; see `is_delimited`.
+        parse: reads the body, for an id in it.
     """
     if rule is not None and rule.header is not None:
         return _in_header(rule.header, message, delimiters)
     if rule is not None and rule.compiled is not None:
-        return _in_body(rule.compiled, message.body)
+        return _in_body(rule.compiled, message.body, parse)
     return FoundId(None)
 
 
-def is_delimited(text: str, delimiters: Delimiters) -> bool:
+def is_delimited(text: AnyStr, delimiters: tuple[AnyStr, AnyStr]) -> bool:
     """Whether a text ends where its delimiters in the signed content say, and nowhere else.
 
     In "{nonce}.{body}" a nonce with a full stop could hand its end to the body, or take the body's beginning, under
@@ -120,8 +124,8 @@ def _unquoted(value: str) -> str | None:
     return None
 
 
-def _in_body(pointer: JsonPointer, body: bytes) -> FoundId:
+def _in_body(pointer: JsonPointer, body: bytes, parse: Callable[[bytes], Json]) -> FoundId:
     try:
-        return FoundId(pointer.identifier(body))
+        return FoundId(as_identifier(pointer.resolve(parse(body)), pointer.text))
     except PointerError as error:
         return FoundId(None, str(error))

@@ -24,6 +24,10 @@ class PointerError(ValueError):
     """A body is no strict JSON, or the pointer's value is not there or is no identifier."""
 
 
+class AbsentError(PointerError):
+    """There is nothing at the pointer's place."""
+
+
 @dataclass(frozen=True, slots=True)
 class JsonPointer:
     """A place in a JSON document. Build it with `json_pointer`.
@@ -59,6 +63,11 @@ class JsonPointer:
         return as_identifier(self.resolve(parse_json(body)), self.text)
 
 
+def is_pointer(text: str) -> bool:
+    """Whether a text is an RFC 6901 pointer, other than the one to the whole document."""
+    return text.startswith("/") and _BAD_ESCAPE.search(text) is None
+
+
 def json_pointer(pointer: str) -> JsonPointer:
     """Compile an RFC 6901 pointer, such as "/order_id".
 
@@ -66,7 +75,7 @@ def json_pointer(pointer: str) -> JsonPointer:
         SchemeError: it does not begin with "/", or holds a "~" that is neither "~0" nor "~1". The pointer "" to the
             whole document is refused as well: a document is no identifier.
     """
-    if not pointer.startswith("/") or _BAD_ESCAPE.search(pointer):
+    if not is_pointer(pointer):
         raise SchemeError(f"pointer {pointer!r}: wanted RFC 6901 such as '/order_id', with '~' as '~0' and '/' as '~1'")
     tokens = tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/"))
     return JsonPointer(pointer, tokens)
@@ -129,7 +138,7 @@ def _step(value: Json, token: str, pointer: str) -> Json:
             return value[int(token)]
     else:
         raise PointerError(f"{pointer}: {_json_type(value)} has no members")
-    raise PointerError(f"{pointer} is not there")
+    raise AbsentError(f"{pointer} is not there")
 
 
 def _json_type(value: Json) -> str:

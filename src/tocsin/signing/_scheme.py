@@ -6,52 +6,42 @@ unambiguously is refused when it is made, not when a message arrives.
 
 import hashlib
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from tocsin.signing._components import Content
+from tocsin.signing._body_fields import BODY_FORMATS
+from tocsin.signing._carrier import BodyCarrier, Carrier, HeaderCarrier
+from tocsin.signing._compiled import DERIVATIONS, Compiled
+from tocsin.signing._content import Content
+from tocsin.signing._digest import DIGESTS
 from tocsin.signing._encoding import ENCODINGS
 from tocsin.signing._errors import SchemeError
+from tocsin.signing._http_signatures import INPUT_HEADER, SignatureCarrier
 from tocsin.signing._layout import PARAMETER_KINDS, Layout
-from tocsin.signing._message_id import Delimiters, MessageId
+from tocsin.signing._message_id import MessageId
 from tocsin.signing._nearest import unknown
+from tocsin.signing._pointer import JsonPointer, json_pointer
+from tocsin.signing._secret import SECRET_ENCODINGS, Secret
+from tocsin.signing._shape import Shape
 from tocsin.signing._template import is_field_name
 from tocsin.signing._timestamp import TIMESTAMP_FORMATS
 
 HASHES = ("sha1", "sha256", "sha384", "sha512")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """A scheme taken apart once, so that verify is a walk over tuples.
-
-    Args:
-        content: what is signed.
-        layout: the value of the signature's header.
-        parameter_headers: kind and name of the headers of their own that carry a timestamp, nonce or key id.
-        read_headers: those of them that `verify` reads: the signed ones, and the key id.
-        has_key_id: whether the secret is selected by a key id.
-        signs_timestamp: whether the timestamp is covered, so that it means something.
-        signs_nonce: whether the nonce is covered.
-        covered_headers: the signed headers.
-        required_headers: those of them that must be there once, or the message is rejected. The message id's header is
-            not among them: a signed message without it deserves a 400, see Verified.
-        nonce_delimiters: what stands beside the nonce in the content.
-        id_delimiters: what stands beside the message id's header in the content.
-        signature_length: how many characters the signature's text has.
-    """
-
-    content: Content
-    layout: Layout
-    parameter_headers: tuple[tuple[str, str], ...]
-    read_headers: tuple[tuple[str, str], ...]
-    has_key_id: bool
-    signs_timestamp: bool
-    signs_nonce: bool
-    covered_headers: tuple[str, ...]
-    required_headers: tuple[str, ...]
-    nonce_delimiters: Delimiters
-    id_delimiters: Delimiters
-    signature_length: int
+# The fields that hold one word of a list, or None.
+_WORDS: Mapping[str, Collection[str]] = MappingProxyType(
+    {
+        "hash": HASHES,
+        "encoding": ENCODINGS,
+        "timestamp_format": TIMESTAMP_FORMATS,
+        "body_format": BODY_FORMATS,
+        "digest": DIGESTS,
+        "key_derivation": DERIVATIONS,
+        "secret_encoding": SECRET_ENCODINGS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,25 +53,39 @@ class Scheme:
 
     Args:
         name: for reports and logs.
-        content: what is signed: {method} {path} (raw, without query) {query} (without "?") {url} {timestamp} {nonce}
-            {key_id} {body} {body_sha256} (lower hex) {header:Name}, and literals.
+        content: what is signed: placeholders and literals. {method} {path} (raw, without query) {query} (without "?")
+            {target} {url} {host} {port} {timestamp} {date} {nonce} {key_id} {digest} {scope} {body} {body_sha256}
+            (lower hex) {form} {header:Name} {field:/pointer} {optional_field:/pointer}, and those of single schemes.
         hash: sha256, sha384, sha512; sha1 only with allow_sha1.
         encoding: hex, HEX, base64, base64url (unpadded), base64url= (padded). Only that one spelling verifies.
         header: the header that carries the signature.
-        value: that header's value: {signature}, and perhaps {timestamp}, {nonce}, {key_id}.
+        value: that header's value: {signature}, and perhaps {timestamp}, {nonce}, {key_id}, {digest}, {date},
+            {covered}, {scope}.
         item_separator: what separates the items of a list value, such as ","; None: the value is no list.
         timestamp_header: the header that carries the timestamp, where the value does not.
-        timestamp_format: unix, unix_ms, iso8601.
+        timestamp_format: unix, unix_ms, iso8601, iso8601_basic.
         nonce_header: the header that carries the nonce, where the value does not.
         key_id_header: the header that carries the key id, where the value does not.
+        digest_header: the header that carries the body's digest, where the value does not.
+        digest: how that digest is spelled: rfc9530, hawk; None: none is carried.
+        body_format: how the body's fields are read: json, form.
+        signature_pointer: where the signature stands in the body; None: it stands in the header.
+        timestamp_pointer: where the timestamp stands in the body.
+        nonce_pointer: where the nonce stands in the body.
+        covered: where the sender chooses what it signs, what has to be among it; signing covers just that.
+        scope: fills in {scope}, and goes into a derived key: "us-east-1/execute-api".
+        key_derivation: how the key comes from the secret: aws4; None: it is the secret.
         id_header: a header with an id per delivery, perhaps unsigned. For the scanner; `sign` does not write it.
         tolerance_past_s: how old a signed timestamp may be.
         tolerance_future_s: how far ahead a signed timestamp may be.
         message_id: what stays the same when the sender sends a message again, and is signed; None if nothing is.
         retry_horizon_s: for how long the sender may send one message again; None if nobody says.
+        secret_encoding: how the provider writes its secrets: utf8, hex, base64; see `decode_secret`.
+        secret_prefix: what stands before that: "whsec_".
         allow_sha1: permits hash "sha1", for the senders that still use it.
         summary: one line for lists.
         source: where the layout is published.
+        unconfirmed: what of it no document of its provider confirms, in words; "" if all is confirmed.
         not_covered: what anybody may change under a valid signature, in words.
 
     Raises:
@@ -99,14 +103,26 @@ class Scheme:
     timestamp_format: str = "unix"
     nonce_header: str | None = None
     key_id_header: str | None = None
+    digest_header: str | None = None
+    digest: str | None = None
+    body_format: str = "json"
+    signature_pointer: str | None = None
+    timestamp_pointer: str | None = None
+    nonce_pointer: str | None = None
+    covered: tuple[str, ...] = ()
+    scope: str = ""
+    key_derivation: str | None = None
     id_header: str | None = None
     tolerance_past_s: float = 300
     tolerance_future_s: float = 300
     message_id: MessageId | None = None
     retry_horizon_s: int | None = None
+    secret_encoding: str = "utf8"  # noqa: S105  a word, not a secret
+    secret_prefix: str = ""
     allow_sha1: bool = False
     summary: str = ""
     source: str = ""
+    unconfirmed: str = ""
     not_covered: str = ""
     compiled: Compiled = field(init=False, repr=False, compare=False)
 
@@ -118,18 +134,48 @@ class Scheme:
         self._check_message_id()
 
     def _compile(self) -> Compiled:
-        content = Content.compile(self.content)
-        layout = Layout.compile(self.value, header=self.header, separator=self.item_separator)
+        content = Content.compile(
+            self._filled(self.content),
+            chosen=self.covered,
+            digest_header=self.digest_header,
+            body_format=self.body_format,
+        )
+        layout = Layout.compile(self._filled(self.value), header=self.header, separator=self.item_separator)
         headers = self._parameter_headers()
+        pointers = self._pointers()
+        in_body = None if self.signature_pointer is None else json_pointer(self.signature_pointer)
+        signed = {kind for kind in PARAMETER_KINDS if content.covers(kind)}
+        # What no signature covers is not read, but for the key id and the digest: they are not trusted either.
+        read = tuple((kind, name) for kind, name in headers if kind in signed | {"key_id", "digest"})
+        carrier: Carrier
+        if in_body is not None:
+            carrier = BodyCarrier(in_body, pointers, self.body_format)
+        elif self._is_http_signature:
+            carrier = SignatureCarrier(self.header, self.covered, self.digest_header)
+        else:
+            carrier = HeaderCarrier(
+                self.header,
+                layout,
+                written=headers,
+                read=read,
+                pointers=pointers,
+                body_format=self.body_format,
+                wanted=self.covered,
+            )
         id_header = (self.message_id.header if self.message_id is not None else None) or ""
         return Compiled(
             content=content,
             layout=layout,
+            carrier=carrier,
+            shape=self._shape(content, layout, read) if isinstance(carrier, HeaderCarrier) else None,
             parameter_headers=headers,
-            read_headers=tuple((kind, name) for kind, name in headers if kind == "key_id" or content.covers(kind)),
-            has_key_id="key_id" in layout.parameters or self.key_id_header is not None,
-            signs_timestamp=content.covers("timestamp"),
-            signs_nonce=content.covers("nonce"),
+            pointers=pointers,
+            signature_pointer=in_body,
+            digest=None if self.digest is None else DIGESTS[self.digest],
+            derivation=None if self.key_derivation is None else DERIVATIONS[self.key_derivation],
+            has_key_id="key_id" in carrier.parameters,
+            signs_timestamp="timestamp" in signed or ("timestamp" in pointers and content.covers("body")),
+            signs_nonce="nonce" in signed or ("nonce" in pointers and content.covers("body")),
             covered_headers=content.headers,
             required_headers=tuple(name for name in content.headers if name.lower() != id_header.lower()),
             nonce_delimiters=content.delimiters("nonce"),
@@ -137,9 +183,33 @@ class Scheme:
             signature_length=len(ENCODINGS[self.encoding](bytes(hashlib.new(self.hash).digest_size))),
         )
 
+    def _shape(self, content: Content, layout: Layout, read: tuple[tuple[str, str], ...]) -> Shape | None:
+        if self._pointers() or self.covered or self.digest is not None or self.key_derivation is not None:
+            return None
+        return Shape.compile(
+            content,
+            layout,
+            header=self.header,
+            read=read,
+            encoding=self.encoding,
+            timestamp_format=self.timestamp_format,
+        )
+
+    def _filled(self, template: str) -> str:
+        return template.replace("{scope}", self.scope)
+
     def _parameter_headers(self) -> tuple[tuple[str, str], ...]:
-        named = (("timestamp", self.timestamp_header), ("nonce", self.nonce_header), ("key_id", self.key_id_header))
+        named = (
+            ("timestamp", self.timestamp_header),
+            ("nonce", self.nonce_header),
+            ("key_id", self.key_id_header),
+            ("digest", self.digest_header),
+        )
         return tuple((kind, header) for kind, header in named if header is not None)
+
+    def _pointers(self) -> dict[str, JsonPointer]:
+        named = (("timestamp", self.timestamp_pointer), ("nonce", self.nonce_pointer))
+        return {kind: json_pointer(pointer) for kind, pointer in named if pointer is not None}
 
     @property
     def has_timestamp(self) -> bool:
@@ -168,8 +238,8 @@ class Scheme:
 
     @property
     def covered_components(self) -> tuple[str, ...]:
-        """The components under the signature, in order, as the content spells them: "method", "header:Name"."""
-        return self.compiled.content.components
+        """The components under the signature, in order: "method", "header:Name"; for composed ones, their parts."""
+        return self.compiled.content.covered
 
     @property
     def covered_headers(self) -> tuple[str, ...]:
@@ -179,32 +249,65 @@ class Scheme:
     @property
     def written_headers(self) -> tuple[str, ...]:
         """The headers that `sign` adds to a message, in that order."""
-        return (*(header for _kind, header in self._parameter_headers()), self.header)
+        if self.signature_pointer is not None:
+            return ()
+        own = [header for _kind, header in self._parameter_headers()]
+        return (*own, INPUT_HEADER, self.header) if self._is_http_signature else (*own, self.header)
+
+    @property
+    def needs_public_origin(self) -> bool:
+        """Whether the public URL is signed, so that nothing verifies without Message.public_origin."""
+        return self.compiled.content.needs_origin
+
+    @property
+    def signature_place(self) -> str:
+        """Where the signature stands, in words: "header X-Signature", "/signature in the body"."""
+        if self.signature_pointer is not None:
+            return f"{self.signature_pointer} in the body"
+        return f"header {self.header}"
+
+    def decode_secret(self, text: bytes, *, key_id: str | None = None, allow_short: bool = False) -> Secret:
+        """A secret from how the scheme's provider writes it.
+
+        Args:
+            text: as written: b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".
+            key_id: see Secret.
+            allow_short: see Secret.
+
+        Raises:
+            SchemeError: see Secret.decode.
+        """
+        return Secret.decode(
+            text, encoding=self.secret_encoding, prefix=self.secret_prefix, key_id=key_id, allow_short=allow_short
+        )
 
     def covers(self, component: str) -> bool:
         """Whether changing a component breaks the signature.
 
         Args:
-            component: "body", "method", "path", "query", "timestamp", "nonce", "key_id", "header:Name", or "id" for
-                the scheme's id_header.
+            component: "body", "method", "path", "query", "url", "timestamp", "nonce", "key_id", "header:Name",
+                "field:/pointer", or "id" for the scheme's id_header.
         """
         if component == "id":
             return self.id_header is not None and self.covers(f"header:{self.id_header}")
-        return self.compiled.content.covers(component)
+        content = self.compiled.content
+        return content.covers(component) or (component in self.compiled.pointers and content.covers("body"))
 
     def carries(self, kind: str) -> bool:
-        """Whether a "timestamp", "nonce" or "key_id" is sent with the signature, in a header or in the value."""
-        return kind in self.compiled.layout.parameters or kind in dict(self.compiled.parameter_headers)
+        """Whether a "timestamp", "nonce", "key_id" and so on is sent with the signature, wherever it stands."""
+        return kind in self.compiled.carrier.parameters
+
+    @property
+    def _is_http_signature(self) -> bool:
+        return "{http_signature_base}" in self.content
 
     def _check_words(self) -> None:
-        if self.hash not in HASHES:
-            raise SchemeError(unknown("hash", self.hash, HASHES))
+        for name, known in _WORDS.items():
+            word: str | None = getattr(self, name)
+            if word is not None and word not in known:
+                raise SchemeError(unknown(name, word, known))
         if self.hash == "sha1" and not self.allow_sha1:
             raise SchemeError("hash = 'sha1': wanted sha256, or allow_sha1 for a sender that has nothing else")
-        if self.encoding not in ENCODINGS:
-            raise SchemeError(unknown("encoding", self.encoding, ENCODINGS))
-        if self.timestamp_format not in TIMESTAMP_FORMATS:
-            raise SchemeError(unknown("timestamp_format", self.timestamp_format, TIMESTAMP_FORMATS))
         for name in ("tolerance_past_s", "tolerance_future_s"):
             tolerance: float = getattr(self, name)
             if not 0 <= tolerance < math.inf:
@@ -219,21 +322,29 @@ class Scheme:
             raise SchemeError(f"headers {', '.join(names)}: one name is used for two things")
 
     def _check_parameters(self) -> None:
+        compiled = self.compiled
         for kind in sorted(PARAMETER_KINDS):
-            if kind in self.compiled.layout.parameters and kind in dict(self.compiled.parameter_headers):
-                raise SchemeError(f"the {kind} stands in both value and {kind}_header; wanted one of them")
+            places = [compiled.layout.parameters, dict(compiled.parameter_headers), compiled.pointers]
+            if sum(kind in place for place in places) > 1:
+                raise SchemeError(f"the {kind} stands in two of value, {kind}_header and {kind}_pointer; wanted one")
             if self.covers(kind) and not self.carries(kind):
                 raise SchemeError(f"content signs {{{kind}}}, which nothing carries; wanted {kind}_header")
+        for kind in compiled.content.needs - compiled.carrier.parameters:
+            raise SchemeError(f"content = {self.content!r} needs {{{kind}}} in the value")
         for name in self.written_headers:
-            if self.covers(f"header:{name}"):
+            if name.lower() in {covered.lower() for covered in self.covered_headers}:
                 raise SchemeError(f"content signs {{header:{name}}}, which signing writes; wanted its placeholder")
+        if self.carries("digest") != (self.digest is not None):
+            raise SchemeError(f"digest = {self.digest!r}: wanted how it is spelled, and a place where it stands")
+        if self.digest is not None and not self.covers("digest") and not self.covers(f"header:{self.digest_header}"):
+            raise SchemeError("the digest is carried and not signed; wanted {digest} in the content")
 
     def _check_message_id(self) -> None:
         rule = self.message_id
         if rule is None:
             return
         if rule.header is None:
-            if not self.covers("body"):
+            if not self.covers("body") and not self.covers(f"field:{rule.pointer}"):
                 raise SchemeError(f"message_id: {rule}, and the content does not cover the body")
             return
         component = f"header:{rule.header}"

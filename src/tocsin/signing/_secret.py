@@ -6,6 +6,7 @@ Rule: nothing that a log, a traceback with locals or a debugger's summary shows 
 import binascii
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,6 +108,30 @@ class Secret:
         """
         return cls.decode(read_file(path), encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
 
+    @classmethod
+    def from_callback(
+        cls,
+        fetch: Callable[[], bytes],
+        *,
+        encoding: str = "utf8",
+        prefix: str = "",
+        key_id: str | None = None,
+        allow_short: bool = False,
+    ) -> "Secret":
+        """A secret from wherever a callable gets it, such as a vault; the other arguments as for `decode`.
+
+        It is called once, now. For secrets that change while a service runs, see the `keys` of the middlewares.
+
+        Raises:
+            SchemeError: it returns no bytes, or see `decode`. What it raises itself goes through.
+        """
+        text: object = fetch()
+        if not isinstance(text, bytes):
+            kind = type(text).__name__
+            del text
+            raise SchemeError(f"the callback for a secret returned {kind}; wanted bytes")
+        return cls.decode(text, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+
     def keyed(self, hash_name: str) -> KeyedHash:
         """The HMAC under this secret; its state is computed once."""
         found = self._keyed.get(hash_name)
@@ -114,6 +139,16 @@ class Secret:
             # Two threads may both compute it: they compute the same.
             found = self._keyed[hash_name] = KeyedHash(self._octets, hash_name)
         return found
+
+    def derived(self, hash_name: str, prefix: bytes, chain: tuple[bytes, ...]) -> KeyedHash:
+        """The HMAC under a key derived from this secret: each step of the chain is signed under the key before it.
+
+        It is not remembered: a step that a message names would fill the memory.
+        """
+        key = prefix + self._octets
+        for step in chain:
+            key = KeyedHash(key, hash_name).digest((step,))
+        return KeyedHash(key, hash_name)
 
     def signs_like(self, other: "Secret") -> bool:
         """Whether two secrets give the same signatures, as equal octets do. For configuration, not for messages."""

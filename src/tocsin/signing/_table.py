@@ -30,11 +30,19 @@ _TEXTS = frozenset(
         "nonce_header",
         "key_id_header",
         "id_header",
+        "digest",
+        "digest_header",
+        "body_format",
+        "signature_pointer",
+        "timestamp_pointer",
+        "nonce_pointer",
+        "scope",
+        "key_derivation",
     }
 )
 _NUMBERS = frozenset({"tolerance_past_s", "tolerance_future_s"})
 SECRET_KEYS = frozenset({"secret", "secret_encoding", "secret_prefix", "key_id"})
-SIGNING_KEYS = _TEXTS | _NUMBERS | SECRET_KEYS | {"preset", "message_id"}
+SIGNING_KEYS = _TEXTS | _NUMBERS | SECRET_KEYS | {"preset", "message_id", "covered"}
 _SECRET_SOURCES = ("env", "file", "value")
 _WANTED = 'wanted secret = { env = "NAME" } or { file = "PATH" }'
 
@@ -54,6 +62,8 @@ def scheme_from_table(table: Mapping[str, object], *, allow_sha1: bool = False) 
             raise SchemeError(unknown("key in [signing]", key, SIGNING_KEYS))
     fields: dict[str, Any] = {key: _text(table, key) for key in table.keys() & _TEXTS}
     fields.update({key: _number(table, key) for key in table.keys() & _NUMBERS})
+    if "covered" in table:
+        fields["covered"] = _texts(table, "covered")
     if "message_id" in table:
         fields["message_id"] = _message_id(table["message_id"])
     if allow_sha1:
@@ -63,7 +73,12 @@ def scheme_from_table(table: Mapping[str, object], *, allow_sha1: bool = False) 
 
 
 def secret_from_table(
-    table: Mapping[str, object], *, folder: Path = Path(), allow_value: bool = False, allow_short: bool = False
+    table: Mapping[str, object],
+    *,
+    folder: Path = Path(),
+    allow_value: bool = False,
+    allow_short: bool = False,
+    scheme: Scheme | None = None,
 ) -> Secret:
     """The secret that a [signing] or [[actor]] table names.
 
@@ -72,13 +87,17 @@ def secret_from_table(
         folder: what a relative file path is relative to: the folder of the plan.
         allow_value: permits a literal {value = ...}.
         allow_short: permits 1 to 15 bytes: for services that one scans and did not choose the secret of.
+        scheme: says how its provider writes secrets, where the table does not; by default the table's preset.
 
     Raises:
         SchemeError: no or several sources, one that cannot be read, or see Secret.decode.
     """
     kind, source = _secret_source(table.get("secret"))
-    encoding = _text(table, "secret_encoding") if "secret_encoding" in table else "utf8"
-    prefix = _text(table, "secret_prefix") if "secret_prefix" in table else ""
+    if scheme is None and "preset" in table:
+        scheme = preset(_text(table, "preset"))
+    written = ("utf8", "") if scheme is None else (scheme.secret_encoding, scheme.secret_prefix)
+    encoding = _text(table, "secret_encoding") if "secret_encoding" in table else written[0]
+    prefix = _text(table, "secret_prefix") if "secret_prefix" in table else written[1]
     key_id = _text(table, "key_id") if "key_id" in table else None
     if kind == "env":
         return Secret.from_env(source, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
@@ -96,6 +115,13 @@ def _text(table: Mapping[str, object], key: str) -> str:
     if isinstance(value, str):
         return value
     raise SchemeError(f"{key} = {value!r}: wanted a string")
+
+
+def _texts(table: Mapping[str, object], key: str) -> tuple[str, ...]:
+    value = table[key]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise SchemeError(f"{key} = {value!r}: wanted a list of strings")
 
 
 def _number(table: Mapping[str, object], key: str) -> float:

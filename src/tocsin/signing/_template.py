@@ -5,12 +5,13 @@ variable, and signing the literal text "{timestamp}" instead would go unnoticed.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tocsin.signing._errors import SchemeError
 from tocsin.signing._nearest import unknown
+from tocsin.signing._pointer import is_pointer
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # RFC 9110 section 5.6.2: the characters of a field name.
@@ -23,7 +24,7 @@ class Placeholder:
 
     Args:
         kind: its name: "body", "timestamp", "header".
-        argument: the field name, for the kind "header"; else "".
+        argument: what stands after its colon: a header's name, a pointer into the body; else "".
     """
 
     kind: str
@@ -41,13 +42,30 @@ def is_field_name(name: str) -> bool:
     return _FIELD_NAME.fullmatch(name) is not None
 
 
+class _Argument(NamedTuple):
+    """What a placeholder takes after its colon."""
+
+    fits: Callable[[str], bool]
+    names: str
+    example: str
+
+
+_POINTER = _Argument(is_pointer, "pointer", "/order/id")
+_ARGUMENTS: Mapping[str, _Argument] = {
+    "header": _Argument(is_field_name, "header", "X-Event"),
+    "field": _POINTER,
+    "optional_field": _POINTER,
+    "url_with_digest": _Argument(is_field_name, "query parameter", "bodySHA256"),
+}
+
+
 def parse_template(template: str, *, field: str, known: Collection[str]) -> tuple[Part, ...]:
     """The template's parts in order, without empty literals.
 
     Args:
         template: the text.
         field: the name of the declaration's field, for errors.
-        known: the kinds of placeholder that may stand there; "header" takes a field name after a colon.
+        known: the kinds of placeholder that may stand there; some take an argument after a colon.
 
     Raises:
         SchemeError: a brace stands alone, or a placeholder is unknown.
@@ -66,9 +84,10 @@ def parse_template(template: str, *, field: str, known: Collection[str]) -> tupl
 
 def _placeholder(text: str, field: str, known: Collection[str]) -> Placeholder:
     kind, colon, argument = text.partition(":")
-    if kind not in known or bool(colon) != (kind == "header"):
-        spelled = sorted("header:Name" if word == "header" else word for word in known)
+    wanted = _ARGUMENTS.get(kind)
+    if kind not in known or bool(colon) != (wanted is not None):
+        spelled = sorted(f"{word}:{_ARGUMENTS[word].example}" if word in _ARGUMENTS else word for word in known)
         raise SchemeError(f"{field}: {unknown('placeholder', text, spelled)}")
-    if colon and not is_field_name(argument):
-        raise SchemeError(f"{field}: {{{text}}} names no header; wanted a field name such as {{header:X-Event}}")
+    if wanted is not None and not wanted.fits(argument):
+        raise SchemeError(f"{field}: {{{text}}} names no {wanted.names}; wanted such as {{{kind}:{wanted.example}}}")
     return Placeholder(kind, argument)

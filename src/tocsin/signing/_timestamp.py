@@ -75,6 +75,14 @@ def _render_iso(units: int) -> str:
     return f"{year:04}-{month:02}-{day:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 
+def _parse_basic(text: str) -> int | None:
+    return _parse_iso(f"{text[0:4]}-{text[4:6]}-{text[6:8]}T{text[9:11]}:{text[11:13]}:{text[13:15]}Z")
+
+
+def _render_basic(units: int) -> str:
+    return _render_iso(units).replace("-", "").replace(":", "")
+
+
 TIMESTAMP_FORMATS: Mapping[str, TimestampFormat] = MappingProxyType(
     {
         "unix": TimestampFormat(1, re.compile(r"0|[1-9][0-9]{0,11}"), int, str, "1700000000"),
@@ -85,6 +93,9 @@ TIMESTAMP_FORMATS: Mapping[str, TimestampFormat] = MappingProxyType(
             _parse_iso,
             _render_iso,
             "2023-11-14T22:13:20Z",
+        ),
+        "iso8601_basic": TimestampFormat(
+            1, re.compile(r"[0-9]{8}T[0-9]{6}Z"), _parse_basic, _render_basic, "20231114T221320Z"
         ),
     }
 )

@@ -5,10 +5,13 @@ not cover decides nothing.
 """
 
 import hashlib
+from collections.abc import Iterable
 from hmac import compare_digest
 
 from tocsin.signing._base import base_pieces, signature_text
-from tocsin.signing._components import NONCE_WANTED, Parameters, is_nonce
+from tocsin.signing._compiled import Compiled
+from tocsin.signing._components import DATE_CHARACTERS, NONCE_WANTED, Parameters, is_nonce
+from tocsin.signing._encoding import ENCODINGS
 from tocsin.signing._errors import (
     Duplicated,
     Malformed,
@@ -17,100 +20,22 @@ from tocsin.signing._errors import (
     Rejected,
     SchemeError,
     UnknownKey,
+    WrongDigest,
     WrongSignature,
 )
 from tocsin.signing._keys import KeyEntry, KeyRing
+from tocsin.signing._layout import Presented
 from tocsin.signing._message import Message
-from tocsin.signing._message_id import FoundId, find_message_id, is_delimited
-from tocsin.signing._scheme import Compiled, Scheme
+from tocsin.signing._message_id import is_delimited
+from tocsin.signing._origin import parse_origin
+from tocsin.signing._quick import verify_quickly
+from tocsin.signing._scheme import Scheme
 from tocsin.signing._timestamp import parse_timestamp
+from tocsin.signing._verified import StreamVerified, Verified
 
-
-class Verified:
-    """What a valid signature proves. Only `verify` makes one; it does not change."""
-
-    __slots__ = ("_entry", "_found_id", "_message", "_nonce", "_pieces", "_scheme", "_timestamp_unix")
-
-    def __init__(
-        self,
-        message: Message,
-        scheme: Scheme,
-        entry: KeyEntry,
-        *,
-        timestamp_unix: float | None,
-        nonce: str | None,
-        pieces: tuple[bytes, ...],
-    ) -> None:
-        self._message = message
-        self._scheme = scheme
-        self._entry = entry
-        self._timestamp_unix = timestamp_unix
-        self._nonce = nonce
-        self._pieces = pieces
-        self._found_id: FoundId | None = None
-
-    @property
-    def scheme(self) -> str:
-        """The scheme's name."""
-        return self._scheme.name
-
-    @property
-    def key_id(self) -> str | None:
-        """The key id of the secret that fits, or None if it has none."""
-        return self._entry.secret.key_id
-
-    @property
-    def tenant(self) -> str:
-        """Whose the secret that fits is."""
-        return self._entry.tenant
-
-    @property
-    def timestamp_unix(self) -> float | None:
-        """The signed timestamp; None if none is signed."""
-        return self._timestamp_unix
-
-    @property
-    def nonce(self) -> str | None:
-        """The signed nonce; None if none is signed."""
-        return self._nonce
-
-    @property
-    def message_id(self) -> str | None:
-        """The signed message id as text; None if the scheme has none, or `message_id_error` says why."""
-        value = self._find_id().value
-        return None if value is None else str(value)
-
-    @property
-    def message_id_value(self) -> str | int | None:
-        """The signed message id as the sender typed it: 17 and "17" are two ids."""
-        return self._find_id().value
-
-    @property
-    def message_id_error(self) -> str:
-        """Why a message that should have an id has no usable one, or "". It deserves a 400, not a 401."""
-        return self._find_id().error
-
-    @property
-    def signed_content_digest(self) -> bytes:
-        """SHA-256 of the signature base: the same under every secret and every spelling that verifies."""
-        digest = hashlib.sha256()
-        for piece in self._pieces:
-            digest.update(piece)
-        return digest.digest()
-
-    def __repr__(self) -> str:
-        return (
-            f"Verified(scheme={self.scheme!r}, key_id={self.key_id!r}, tenant={self.tenant!r}, "
-            f"timestamp_unix={self.timestamp_unix!r}, message_id={self.message_id!r})"
-        )
-
-    def _find_id(self) -> FoundId:
-        # Not in verify: most of its cost is parsing the body, which callers without replay protection never need.
-        if self._found_id is None:
-            self._found_id = find_message_id(
-                self._scheme.message_id, self._message, self._scheme.compiled.id_delimiters
-            )
-        return self._found_id
+_NO_PARAMETERS = Parameters()
+# What is known before the body is. Any other component might need all of the body at once.
+_OF_THE_HEAD = frozenset({"method", "path", "query", "target", "url", "host", "port", "timestamp", "nonce", "key_id"})
 
 
 def check_keys(scheme: Scheme, keys: KeyRing) -> None:
@@ -134,38 +59,59 @@ def verify(message: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> Ve
 
     Raises:
         Rejected: one of its kinds, for every message that does not verify.
+        SchemeError: the scheme signs the public URL, and message.public_origin is not a public origin. It is ours to
+            configure, so every message raises it, whoever sent it.
     """
+    shape = scheme.compiled.shape
+    if shape is not None:
+        verified = verify_quickly(message, scheme, shape, keys, now)
+        if verified is not None:
+            return verified
+    if scheme.compiled.content.needs_origin:
+        parse_origin(message.public_origin)
+    first: Rejected | None = None
+    for presented in scheme.compiled.carrier.read(message):
+        try:
+            return _verify_presented(message, scheme, keys, presented, now)
+        except Rejected as rejected:
+            first = first or rejected
+    assert first is not None
+    raise first
+
+
+def _verify_presented(message: Message, scheme: Scheme, keys: KeyRing, presented: Presented, now: float) -> Verified:
     compiled = scheme.compiled
-    presented = compiled.layout.read(_once(message, scheme.header))
+    parameters, timestamp_unix, nonce = _claim(message, scheme, presented)
+    pieces = base_pieces(message, scheme, parameters)
+    candidates = _candidates(keys, compiled, parameters.key_id, now)
+    entry = _signer(scheme, candidates, presented.signatures, pieces, parameters)
+    if entry is None:
+        raise _header_fault(message, compiled.covered_headers) or WrongSignature
+    _check_signed(message, scheme, parameters, timestamp_unix, now)
+    return Verified(message, scheme, entry, timestamp_unix=timestamp_unix, nonce=nonce, pieces=pieces)
+
+
+def _claim(message: Message, scheme: Scheme, presented: Presented) -> tuple[Parameters, float | None, str | None]:
+    """What a message says of itself: its parameters, and of these the signed timestamp and the signed nonce."""
+    compiled = scheme.compiled
     parameters = _parameters(message, compiled, presented.parameters)
     timestamp_unix: float | None = None
     if compiled.signs_timestamp and parameters.timestamp is not None:
         timestamp_unix = parse_timestamp(parameters.timestamp, scheme.timestamp_format)
-    nonce = _signed_nonce(compiled, parameters)
-    pieces = base_pieces(message, scheme, parameters)
-    entry = _signer(scheme, _candidates(keys, compiled, parameters.key_id, now), presented.signatures, pieces)
-    if entry is None:
-        raise _header_fault(message, compiled.covered_headers) or WrongSignature
-    fault = _header_fault(message, compiled.required_headers)
-    if fault is not None:
-        raise fault
-    if timestamp_unix is not None:
-        _check_tolerance(scheme, now - timestamp_unix)
-    return Verified(message, scheme, entry, timestamp_unix=timestamp_unix, nonce=nonce, pieces=pieces)
-
-
-def _once(message: Message, name: str) -> str:
-    values = message.values(name)
-    if len(values) == 1:
-        return values[0]
-    raise Duplicated(f"header {name}") if values else Missing(f"header {name}")
+    return parameters, timestamp_unix, _signed_nonce(compiled, parameters)
 
 
 def _parameters(message: Message, compiled: Compiled, texts: dict[str, str]) -> Parameters:
-    """What the signature's header holds, and the headers of their own."""
-    for kind, name in compiled.read_headers:
-        texts[kind] = _once(message, name)
-    return Parameters(**texts)
+    """What the message carries; where that repeats something, it has to repeat it rightly."""
+    if not texts:
+        return _NO_PARAMETERS
+    parameters = Parameters(**texts)
+    if parameters.date is not None and parameters.date != (parameters.timestamp or "")[:DATE_CHARACTERS]:
+        raise Malformed("the date", "is not the day of the timestamp")
+    digest = compiled.digest
+    if digest is not None and not digest.fits(parameters.digest or "", message):
+        raise WrongDigest("what is sent as the digest")
+    return parameters
 
 
 def _signed_nonce(compiled: Compiled, parameters: Parameters) -> str | None:
@@ -179,32 +125,44 @@ def _signed_nonce(compiled: Compiled, parameters: Parameters) -> str | None:
     return nonce
 
 
-def _candidates(keys: KeyRing, compiled: Compiled, key_id: str | None, now: float) -> list[KeyEntry]:
+def _candidates(keys: KeyRing, compiled: Compiled, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
     """The entries that may have signed; without key ids, all that are active."""
-    found = keys.active(now)
-    if compiled.has_key_id:
-        found = [entry for entry in found if entry.secret.key_id == key_id]
+    found = keys.named(key_id, now) if compiled.has_key_id else keys.active(now)
     if not found:
         raise UnknownKey(key_id)
     return found
 
 
 def _signer(
-    scheme: Scheme, entries: list[KeyEntry], signatures: tuple[str, ...], pieces: tuple[bytes, ...]
+    scheme: Scheme,
+    entries: tuple[KeyEntry, ...],
+    signatures: tuple[str, ...],
+    pieces: tuple[bytes, ...],
+    parameters: Parameters,
 ) -> KeyEntry | None:
     """The entry whose secret made one of the signatures."""
-    wanted = scheme.compiled.signature_length
-    # compare_digest returns at once where lengths differ; only what could be a signature is worth a comparison.
-    presented = [text.encode("ascii") for text in signatures if len(text) == wanted]
-    if not presented:
-        raise Malformed(f"header {scheme.header}", f"holds no signature of {wanted} characters of {scheme.encoding}")
+    presented = _possible(scheme, signatures)
     for entry in entries:
-        expected = signature_text(pieces, scheme, entry.secret).encode("ascii")
-        for signature in presented:
-            # Not ==: its early exit tells a caller how many leading characters are right.
-            if compare_digest(expected, signature):
-                return entry
+        if _is_among(presented, signature_text(pieces, scheme, entry.secret, parameters)):
+            return entry
     return None
+
+
+def _possible(scheme: Scheme, signatures: tuple[str, ...]) -> list[str]:
+    # compare_digest returns at once where lengths differ; only what could be a signature is worth a comparison.
+    wanted = scheme.compiled.signature_length
+    found = [text for text in signatures if len(text) == wanted]
+    if not found:
+        raise Malformed(scheme.signature_place, f"holds no signature of {wanted} characters of {scheme.encoding}")
+    return found
+
+
+def _is_among(presented: list[str], expected: str) -> bool:
+    for signature in presented:  # noqa: SIM110  a generator costs as much again as the comparison
+        # Not ==: its early exit tells a caller how many leading characters are right.
+        if compare_digest(expected, signature):
+            return True
+    return False
 
 
 def _header_fault(message: Message, names: tuple[str, ...]) -> Rejected | None:
@@ -216,8 +174,123 @@ def _header_fault(message: Message, names: tuple[str, ...]) -> Rejected | None:
     return None
 
 
+def _check_signed(
+    message: Message, scheme: Scheme, parameters: Parameters, timestamp_unix: float | None, now: float
+) -> None:
+    """What is asked once a signature is right."""
+    fault = _header_fault(message, scheme.compiled.required_headers)
+    if fault is not None:
+        raise fault
+    if timestamp_unix is not None:
+        _check_tolerance(scheme, now - timestamp_unix)
+        _check_expiry(parameters.expires, timestamp_unix, now)
+
+
+def _check_expiry(expires: str | None, timestamp_unix: float, now: float) -> None:
+    """RFC 9421 section 2.3: the sender may ask for less than is tolerated."""
+    if expires is not None:
+        lifetime_s = parse_timestamp(expires, "unix") - timestamp_unix
+        if not now - timestamp_unix <= lifetime_s:
+            raise OutsideTolerance(now - timestamp_unix, lifetime_s)
+
+
 def _check_tolerance(scheme: Scheme, age_s: float) -> None:
     tolerance_s = scheme.tolerance_future_s if age_s < 0 else scheme.tolerance_past_s
     # Not "if abs(age_s) > tolerance_s": a clock that reads NaN must not tolerate everything.
     if not abs(age_s) <= tolerance_s:
         raise OutsideTolerance(age_s, tolerance_s)
+
+
+def can_stream(scheme: Scheme) -> bool:
+    """Whether `BodyVerifier` takes a scheme: it signs the body as it is, or by its SHA-256, and nothing from in it."""
+    compiled = scheme.compiled
+    kinds = {name for name in compiled.content.components if not name.startswith("header:")}
+    return (
+        kinds - _OF_THE_HEAD in ({"body"}, {"body_sha256"})
+        and not compiled.pointers
+        and compiled.signature_pointer is None
+        and compiled.digest is None
+        and compiled.derivation is None
+    )
+
+
+class BodyVerifier:
+    """Verifies a body that arrives in pieces, without keeping it. The verdict is that of `verify`.
+
+    Nothing of the body may be used before `finish` has returned: until then nobody is known to have signed it.
+
+    Args:
+        head: the message with an empty body.
+        scheme: how it should be signed.
+        keys: whose signatures count.
+        now: the verifier's wall clock, in Unix seconds.
+
+    Raises:
+        Rejected: one of its kinds, where the head alone decides.
+        SchemeError: the scheme needs the whole body at once, see `can_stream`; or as for `verify`.
+    """
+
+    __slots__ = ("_base", "_claim", "_head", "_keys", "_pieces", "_place", "_presented", "_scheme", "_streams")
+
+    def __init__(self, head: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> None:
+        if not can_stream(scheme):
+            raise SchemeError(f"{scheme.name} needs the whole body at once; wanted `verify`")
+        compiled = scheme.compiled
+        if compiled.content.needs_origin:
+            parse_origin(head.public_origin)
+        (presented,) = compiled.carrier.read(head)
+        self._head, self._scheme, self._keys = head, scheme, keys
+        self._claim = _claim(head, scheme, presented)
+        self._presented = _possible(scheme, presented.signatures)
+        self._pieces = base_pieces(head, scheme, self._claim[0])
+        candidates = _candidates(keys, compiled, self._claim[0].key_id, now)
+        self._place = compiled.content.place("body")
+        self._base = hashlib.sha256()
+        # Not one stream for a body that is signed by its digest: there the base is known, and short, at the end.
+        self._streams = [
+            (entry, entry.secret.keyed(scheme.hash).begin()) for entry in candidates if self._place is not None
+        ]
+        self._take(self._pieces[: self._place or 0])
+
+    def update(self, octets: bytes) -> None:
+        """Take the next octets of the body."""
+        self._take((octets,))
+
+    def finish(self, *, now: float) -> Verified:
+        """The verdict on the whole.
+
+        Args:
+            now: the verifier's wall clock, in Unix seconds: a body that took its time may have outlived its timestamp.
+
+        Raises:
+            Rejected: one of its kinds.
+        """
+        parameters, timestamp_unix, nonce = self._claim
+        entry = self._signer(_candidates(self._keys, self._scheme.compiled, parameters.key_id, now))
+        if entry is None:
+            raise _header_fault(self._head, self._scheme.compiled.covered_headers) or WrongSignature
+        _check_signed(self._head, self._scheme, parameters, timestamp_unix, now)
+        digest = self._base.digest()
+        return StreamVerified(
+            self._head, self._scheme, entry, timestamp_unix=timestamp_unix, nonce=nonce, digest=digest
+        )
+
+    def _signer(self, active: tuple[KeyEntry, ...]) -> KeyEntry | None:
+        if self._place is None:
+            place = self._scheme.compiled.content.place("body_sha256")
+            digest = self._base.hexdigest().encode("ascii")
+            pieces = tuple([digest if index == place else piece for index, piece in enumerate(self._pieces)])
+            self._base = hashlib.sha256(b"".join(pieces))
+            return _signer(self._scheme, active, tuple(self._presented), pieces, self._claim[0])
+        self._take(self._pieces[self._place + 1 :])
+        for entry, stream in self._streams:
+            expected = ENCODINGS[self._scheme.encoding](stream.digest())
+            if entry in active and _is_among(self._presented, expected):
+                return entry
+        return None
+
+    def _take(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._base.update(piece)
+            for _entry, stream in self._streams:
+                stream.update(piece)

@@ -1,0 +1,1 @@
+"""Auth classes that sign for HTTP clients; each module imports its own library."""

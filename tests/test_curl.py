@@ -1,0 +1,80 @@
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tocsin.curl import CurlError, CurlRequest, parse_curl
+
+ORIGIN = "http://api.example.com"
+
+
+def test_a_command_is_read_as_a_shell_and_curl_read_it() -> None:
+    command = """curl -sS -X PUT 'https://api.example.com:8443/order?x=%7E&y=1#part' \\
+      -H 'X-Id:  17 ' --header "X-Text: it's" -d '{"a":1}' --data-raw 'b c' --compressed"""
+    assert parse_curl(command) == CurlRequest(
+        "PUT",
+        "https://api.example.com:8443",
+        "/order?x=%7E&y=1",
+        (("X-Id", "17"), ("X-Text", "it's"), ("Content-Type", "application/x-www-form-urlencoded")),
+        '{"a":1}&b c',
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        (ORIGIN, CurlRequest("GET", ORIGIN, "/", (), "")),
+        ("api.example.com/a", CurlRequest("GET", ORIGIN, "/a", (), "")),
+        ("HTTP://api.example.com?x", CurlRequest("GET", ORIGIN, "/?x", (), "")),
+        (f"{ORIGIN}/a?", CurlRequest("GET", ORIGIN, "/a?", (), "")),
+        (f"{ORIGIN}/a?x=/../", CurlRequest("GET", ORIGIN, "/a?x=/../", (), "")),
+        (f"{ORIGIN} -H 'Content-Type: a/b' -d x", CurlRequest("POST", ORIGIN, "/", (("Content-Type", "a/b"),), "x")),
+        (
+            f"{ORIGIN} -d ''",
+            CurlRequest("POST", ORIGIN, "/", (("Content-Type", "application/x-www-form-urlencoded"),), ""),
+        ),
+        (f"""{ORIGIN} -H X:\\$5 """, CurlRequest("GET", ORIGIN, "/", (("X", "$5"),), "")),
+        (f"""{ORIGIN} -H 'X: $'""", CurlRequest("GET", ORIGIN, "/", (("X", "$"),), "")),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "curl "])
+def test_what_is_left_out_is_what_curl_takes_for_it(prefix: str, words: str, request_: CurlRequest) -> None:
+    assert parse_curl(prefix + words) == request_
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("", "the following arguments are required: url"),
+        (f"{ORIGIN} --upload-file x", "unrecognized arguments: --upload-file"),
+        (f"{ORIGIN} 'open", "No closing quotation"),
+        ("ftp://api.example.com", "wanted an http URL"),
+        ("http:///a", "wanted an http URL"),
+        ("http://user:word@api.example.com", "the URL holds a user name"),
+        (f"{ORIGIN} -d @file", r"a body from a file \(@\) is not read"),
+        (f"{ORIGIN} -H Name", "a header without a colon"),
+        (f"{ORIGIN} -H ': x'", "a header without a colon"),
+        (f"{ORIGIN}/a/../b", "wanted a path without the segments . and .."),
+        (f"{ORIGIN}/.", "wanted a path without the segments . and .."),
+        (f"{ORIGIN} --data-raw $'it\\'s'", "a shell would fill in"),
+        (f"{ORIGIN} -H X:$NAME", "a shell would fill in"),
+        (f'{ORIGIN} -H "X: $NAME"', "a shell would fill in"),
+        (f'{ORIGIN} -H "X: \\$5"', "a shell would fill in"),
+        (f'{ORIGIN} -H "X: `date`"', "a shell would fill in"),
+    ],
+)
+def test_what_is_not_understood_is_refused(words: str, reason: str) -> None:
+    with pytest.raises(CurlError, match=reason):
+        parse_curl(words)
+
+
+def test_a_quoted_word_comes_back_whatever_it_holds() -> None:
+    for text in ("$'x'", 'a"b', "it's", "\\", "a\\\nb"[:2], "#", "caf\u00e9 $(x) `y`"):
+        assert parse_curl(f"{ORIGIN} -d {shlex.quote(text)}").body == text
+
+
+def test_reading_a_command_needs_no_third_party_package() -> None:
+    script = "import sys, tocsin.curl; print([n for n in ('h11', 'rich', 'tocsin.scan') if n in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    assert ran.stdout == "[]\n"
