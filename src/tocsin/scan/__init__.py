@@ -1,5 +1,6 @@
 """Black-box checks of a running service: bursts, readings of its state, verdicts with their bounds."""
 
+from tocsin.scan._compose import rehearse
 from tocsin.scan._curl import tables_from_curl
 from tocsin.scan._dry_run import describe
 from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError
@@ -20,6 +21,7 @@ __all__ = [
     "describe",
     "plan_from_tables",
     "plan_from_toml",
+    "rehearse",
     "run",
     "tables_from_curl",
 ]

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from tocsin.scan._errors import PlanError
+from tocsin.scan._fresh import FreshValues
 from tocsin.scan._plan import Plan, RequestTemplate
-from tocsin.signing import Header, Message, Secret, sign
-from tocsin.wire import request_bytes
+from tocsin.signing import Header, Message, SchemeError, Secret, sign
+from tocsin.wire import RequestError, request_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class Shot:
         at: the signed instant, Unix seconds.
         raw: what is sent; not in `repr`, for it holds a live signature.
         label: what it is, in words that name no secret.
+        origin: where to, "" being base_url's.
     """
 
     draft: Draft
     at: float
     raw: bytes = field(repr=False)
     label: str
+    origin: str = ""
 
 
 class Composer:
@@ -54,6 +58,11 @@ class Composer:
         self.plan = plan
         self.secret = secret
         self._hosts = hosts
+        self._fresh = FreshValues(plan.variables, recycle_lists=True)
+
+    def with_secret(self, secret: Secret) -> "Composer":
+        """The same requests under another secret: with one that nobody has, all of them are forgeries."""
+        return Composer(self.plan, secret, self._hosts)
 
     def message(self, template: RequestTemplate, draft: Draft, *, at: float) -> Message:
         """The request without its signature.
@@ -69,34 +78,61 @@ class Composer:
             target=template.target.render(values),
             headers=tuple((name, value.render(values)) for name, value in template.headers),
             body=template.body.render(values).encode(),
-            public_origin=self.plan.base_url,
+            public_origin=template.origin or self.plan.base_url,
         )
 
     def shot(self, draft: Draft, *, at: float) -> Shot:
         """The plan's own request, signed as its sender would."""
         message = self.message(self.plan.request, draft, at=at)
-        return self.signed_by(self._signature(message, draft, at=at), draft, at=at)
+        return self.signed_by(self.signature(message, draft, at=at), draft, at=at)
 
     def signed_by(self, headers: tuple[Header, ...], draft: Draft, *, at: float) -> Shot:
         """The plan's own request under any signature whatever."""
         message = self.message(self.plan.request, draft, at=at)
-        raw = self._bytes(replace(message, headers=message.headers + headers), "")
+        return self.as_it_stands(replace(message, headers=message.headers + headers), draft, at=at)
+
+    def as_it_stands(self, message: Message, draft: Draft, *, at: float, origin: str = "") -> Shot:
+        """Any message whatever, its signature (if any) among its headers, sent for a draft."""
         shown = (draft.values[name] for name in self.plan.identity if name in draft.values)
-        return Shot(draft, at, raw, " ".join((message.method, message.target, *shown)))
+        label = " ".join((message.method, message.target, *shown))
+        return Shot(draft, at, self._bytes(message, origin), label, origin)
 
     def plain(self, template: RequestTemplate, draft: Draft, *, at: float) -> bytes:
         """Any other request of the plan: a read, a set-up, a reset; signed where the plan says so."""
+        if template.sign and self.plan.scheme.has_nonce and "nonce" not in template.names:
+            # Under the operation's own nonce it would be refused as a replay, or make the operation one.
+            draft = draft.with_values(**self._fresh.make({"nonce"}))
         message = self.message(template, draft, at=at)
         if template.sign:
-            message = replace(message, headers=message.headers + self._signature(message, draft, at=at))
+            message = replace(message, headers=message.headers + self.signature(message, draft, at=at))
         return self._bytes(message, template.origin)
 
-    def _signature(self, message: Message, draft: Draft, *, at: float) -> tuple[Header, ...]:
+    def signature(self, message: Message, draft: Draft, *, at: float) -> tuple[Header, ...]:
+        """The headers that sign a message, as the plan's sender would."""
         return sign(message, self.plan.scheme, self.secret, now=at, nonce=draft.values.get("nonce"))
 
     def _bytes(self, message: Message, origin: str) -> bytes:
         headers = (("Host", self._hosts[origin]), *message.headers)
         return request_bytes(message.method, message.target, headers, message.body)
+
+
+def rehearse(plan: Plan) -> None:
+    """Build and sign every request of a plan once, and send none.
+
+    Raises:
+        PlanError: one cannot be built or signed, whatever its fresh values are.
+    """
+    requests = list(plan.requests())
+    hosts = {request.origin: "rehearsal" for _, request in requests} | {"": "rehearsal"}
+    key_id = plan.signing.get("key_id")
+    fresh = FreshValues(plan.variables, recycle_lists=True)
+    draft = Draft(fresh.make(plan.variables) | dict.fromkeys(plan.extracted, "0"))
+    for where, request in requests:
+        try:
+            secret = Secret(bytes(32), key_id=None if key_id is None else str(key_id))
+            Composer(plan, secret, hosts).plain(request, draft, at=0)
+        except (RequestError, SchemeError) as error:
+            raise PlanError(f"{where} {request}: {error}") from None
 
 
 def instant(at: float) -> dict[str, str]:

@@ -24,6 +24,8 @@ def _lines(plan: Plan, checks: Sequence[Check]) -> Iterator[str]:
     for title, requests in (
         ("Before each trial", [setup.request for setup in plan.setup]),
         ("Read, before and after each trial", [state.request for state in plan.state]),
+        ("Other routes that accept the same key", [also.request for also in plan.also]),
+        ("Read, before and after a trial of those", [state.request for also in plan.also for state in also.state]),
         ("To bring the state back", [plan.reset] if plan.reset else []),
     ):
         if requests:

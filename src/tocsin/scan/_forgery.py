@@ -126,9 +126,15 @@ def _unkeyed(signing: _Signing) -> str:
 
 
 def _signing(composer: Composer, draft: Draft, at: float) -> _Signing:
-    nonce = draft.values.get("nonce")
-    parameters = make_parameters(composer.plan.scheme, now=at, nonce=nonce, key_id=composer.secret.key_id)
-    return _Signing(composer, composer.message(composer.plan.request, draft, at=at), parameters)
+    message = composer.message(composer.plan.request, draft, at=at)
+    parameters = make_parameters(
+        composer.plan.scheme,
+        now=at,
+        nonce=draft.values.get("nonce"),
+        key_id=composer.secret.key_id,
+        message=message,
+    )
+    return _Signing(composer, message, parameters)
 
 
 def _random_secret(composer: Composer) -> Secret:

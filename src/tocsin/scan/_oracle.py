@@ -4,7 +4,7 @@ Rule: an effect is (state after - state before) / per_effect; with several oracl
 What is not a whole number of at least 0 is not an effect, and nobody guesses what it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -32,11 +32,24 @@ class Reading:
             effects = (new - old) / state.per_effect
             if effects < 0 or effects != effects.to_integral_value():
                 raise CannotTell(
-                    f"[[state]] {state.name} went from {old} to {new}, {effects:f} effects of {state.per_effect}: "
-                    "wanted a whole number of at least 0 (is per_effect right? does somebody else write?)"
+                    f"[[state]] {state.name} went from {old:f} to {new:f}, {effects:f} effects of "
+                    f"{state.per_effect:f}: wanted a whole number of at least 0 (is per_effect right? does somebody "
+                    "else write?)"
                 )
             most = max(most, effects)
         return int(most)
+
+    def moved_since(self, before: "Reading", varying: Collection[str]) -> bool:
+        """Whether a state that both readings show has another value.
+
+        Args:
+            before: read earlier, perhaps for another trial.
+            varying: the variables that can name another resource in each trial.
+        """
+        return self.states == before.states and any(
+            old != new and state.request.names.isdisjoint(varying)
+            for state, old, new in zip(self.states, before.values, self.values, strict=True)
+        )
 
     def effects_above(self, floor: int) -> int | None:
         """How many effects fit before a state that effects lower reaches the floor; None if there is no such state."""
@@ -71,7 +84,10 @@ def extracted(response: Response, pointer: str, request: RequestTemplate) -> str
         raise CannotTell(f'the answer to {request} has nothing at "{pointer}"') from None
     if isinstance(found, bool) or not isinstance(found, (str, int, float)):
         raise CannotTell(f'the answer to {request} has no string or number at "{pointer}"')
-    return str(found)
+    text = str(found)
+    if not text.isprintable():
+        raise CannotTell(f'the answer to {request} has a text at "{pointer}" that no request can hold')
+    return text
 
 
 def _summed(state: State, drafts: Sequence[Draft], ask: Ask) -> Decimal:

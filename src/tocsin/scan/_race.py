@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tocsin.findings import Bound, Json, Verdict
 from tocsin.scan._compose import Shot
-from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._trials import Trial, concurrent, confirm, sequential
@@ -19,6 +19,9 @@ from tocsin.scan._trials import Trial, concurrent, confirm, sequential
 # Long enough for every server measured to have parked the prefixes; doubled after a void burst.
 _HOLD_S = 0.03
 _LONGEST_HOLD_S = 0.25
+# A void burst is sent again slower as well: a limiter that counts by the second has to forget the last one.
+_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 0.5
 _VOIDS_IN_A_ROW = 12
 _REPEATS_OF_A_HIT = 5
 
@@ -126,24 +129,31 @@ class Outcome:
 
 
 def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
-    """Run an experiment to its end, or until a monotonic time. CannotTell and BudgetEnded are noted, not raised."""
+    """Run an experiment to its end, or until a monotonic time. What ends it early is noted, not raised."""
     outcome = Outcome()
     try:
         members = experiment.compose(max(experiment.sizes))
         outcome.twin = sequential(session, members.shots, members.allowed)
-        outcome.also_sequential = outcome.twin.effects > members.allowed
+        what = experiment.hit(outcome.twin, outcome.twin)
+        if what:
+            confirm(session, [shot.draft for shot in members.shots], outcome.twin)
+            outcome.also_sequential, outcome.what = True, what
         _bursts(session, experiment, outcome, outcome.twin, until)
     except BudgetEnded as ended:
         outcome.cut_short = str(ended)
-    except CannotTell as error:
+    except (CannotTell, ServiceGone) as error:
         outcome.missing = str(error)
+    if outcome.also_sequential and outcome.hit is None:
+        # No burst was needed to see it: whatever became of the bursts, the state was read.
+        outcome.hit = outcome.twin
     return outcome
 
 
 def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Trial, until: float) -> None:
     gentle = 0
     while outcome.clean < experiment.wanted:
-        if time.monotonic() > until:
+        # One burst at least, where the scan has time: without any, all that the twin has cost tells nothing.
+        if time.monotonic() > until and (outcome.clean or outcome.voids):
             outcome.cut_short = f"its share of the time ended after {outcome.clean} of {experiment.wanted} bursts"
             return
         size = experiment.sizes[outcome.clean % len(experiment.sizes)]
@@ -157,6 +167,7 @@ def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Tr
             gentle += 1
             if gentle == _VOIDS_IN_A_ROW:
                 raise CannotTell(f"{gentle} bursts in a row were void: {trial.void}")
+            session.wait(min(_PAUSE_S * 2**gentle, _LONGEST_PAUSE_S))
             continue
         gentle = 0
         outcome.mixture[f"last-byte n={trial.members}"] += 1
@@ -170,7 +181,14 @@ def _burst(session: Session, experiment: Experiment, twin: Trial, size: int, gen
     trial = concurrent(session, members.shots, members.allowed, hold_s=hold_s)
     what = experiment.hit(trial, twin)
     if what:
-        confirm(session, [shot.draft for shot in members.shots], trial)
+        try:
+            confirm(session, [shot.draft for shot in members.shots], trial)
+        except (BudgetEnded, ServiceGone) as ended:
+            # Not clean, and not proof either.
+            raise CannotTell(
+                f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before that "
+                f"could be confirmed: {ended}"
+            ) from None
     return trial, what
 
 
@@ -182,7 +200,7 @@ def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, 
             _, what = _burst(session, experiment, twin, size, gentle=0)
             tries += 1
             hits += bool(what)
-    except (BudgetEnded, CannotTell):
+    except (BudgetEnded, CannotTell, ServiceGone):
         pass  # the rate is told for the tries there were
     return hits, tries
 

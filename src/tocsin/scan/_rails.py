@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 from tocsin.scan._errors import EffectsNotAccepted, RailError
 from tocsin.scan._plan import Plan
-from tocsin.wire import Address
+from tocsin.wire import Address, RequestError
+
+# Written out, because from Python 3.13 on the standard library also calls ::ffff:127.0.0.1 loopback.
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 def authorise(plan: Plan, authorized_for: Collection[str], *, accept_effects: int | None) -> Plan:
@@ -24,8 +27,10 @@ def authorise(plan: Plan, authorized_for: Collection[str], *, accept_effects: in
     """
     for origin in origins(plan).values():
         _allow(origin, authorized_for)
-    if not is_loopback(plan.base_url) and "value" in _secret_source(plan):
-        raise RailError("[signing] secret has a literal value, which is only for loopback targets: wanted env or file")
+        if not is_loopback(origin) and "value" in _secret_source(plan):
+            raise RailError(
+                "[signing] secret has a literal value, which is only for loopback targets: wanted env or file"
+            )
     if plan.reset is None and accept_effects is None:
         raise EffectsNotAccepted(
             f"every accepted request changes the state of {plan.base_url} for good, for the plan has no [reset]: "
@@ -43,28 +48,47 @@ def origins(plan: Plan) -> dict[str, str]:
 
 
 def addresses(plan: Plan) -> Mapping[str, Address]:
-    """Resolve every origin, once for all: a name that changes its mind moves nothing. Raises DeliveryError."""
-    return {name: Address.resolve(url) for name, url in origins(plan).items()}
+    """Resolve every origin, once for all: a name that changes its mind moves nothing.
+
+    Raises:
+        DeliveryError: a name has no address.
+        RailError: "localhost" is another machine here, or a URL is not one of an origin. Nothing was sent.
+    """
+    return {name: _resolved(url) for name, url in origins(plan).items()}
+
+
+def _resolved(url: str) -> Address:
+    try:
+        address = Address.resolve(url)
+    except RequestError as error:
+        raise RailError(f"{url}: {error}") from None
+    if is_loopback(url) and not address.is_loopback:
+        raise RailError(f"{url} is {address.ip} on this machine, which is not loopback: wanted its address as the host")
+    return address
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine, judged without asking anybody: a loopback address or "localhost"."""
+    """Whether a URL's host is this machine, judged without asking anybody: a loopback address or "localhost".
+
+    An address counts as it is usually written: what resolvers make of 127.1 or 2130706433, they do not agree about.
+    """
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return any(address in network for network in _LOOPBACK)
 
 
 def _allow(origin: str, authorized_for: Collection[str]) -> None:
     parts = urlsplit(origin)
-    if is_loopback(origin) or parts.hostname in authorized_for or parts.netloc in authorized_for:
+    if is_loopback(origin) or {parts.hostname, parts.netloc} & {host.lower() for host in authorized_for}:
         return
     raise RailError(
-        f"{origin} is not this machine: scanning it needs the owner's permission, and your word for it: "
-        f"--authorized-for {parts.hostname}"
+        f"{origin} is not localhost, 127.0.0.1 or [::1]: scanning it needs the owner's permission, and your word for "
+        f"it: --authorized-for {parts.hostname}"
     )
 
 

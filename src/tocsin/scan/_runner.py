@@ -4,7 +4,6 @@ Rule: a run always ends with RunEnded, and every check that was asked for has a 
 INCONCLUSIVE or NOT_APPLICABLE, and says why.
 """
 
-import math
 import random
 import shlex
 import time
@@ -24,6 +23,9 @@ from tocsin.scan._session import Session
 from tocsin.scan._stage import Stage
 from tocsin.signing import SchemeError, Secret
 from tocsin.wire import Address, RequestError
+
+# Kept for the last burst of the last check: a hit that there is no time left to confirm tells nothing.
+_RESERVE_S, _RESERVE_SHARE = 1.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +83,35 @@ def run(
 
 def _run_checks(session: Session, options: Options, emit: Callable[[Event], None]) -> str:
     stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
-    gone = _reset(stage)
+    failed = _reset(stage)
     for place, check in enumerate(options.checks):
         session.check = check.id
         emit(CheckStarted(check.id, check.title))
         missing = check.missing(session.plan)
         if missing:
             conclusion = Conclusion(Verdict.NOT_APPLICABLE, Evidence(missing))
-        elif gone:
-            conclusion = Conclusion(Verdict.INCONCLUSIVE, Evidence(f"not asked: {gone}"))
+        elif session.gone or failed:
+            conclusion = Conclusion(Verdict.INCONCLUSIVE, Evidence(f"not asked: {session.gone or failed}"))
         else:
             until = _until(session, options.checks[place:])
-            conclusion, gone = _asked(check, Context(session.plan, session, stage, until))
+            conclusion = _asked(check, Context(session.plan, session, stage, until))
         emit(FindingMade(_finding(check, conclusion, session.plan, options)))
     # Whatever time the checks took: nothing is left behind that can be brought back.
-    session.deadline = math.inf
-    return gone or _reset(stage)
+    session.wind_down()
+    return session.gone or failed or _reset(stage)
 
 
-def _asked(check: Check, context: Context) -> tuple[Conclusion, str]:
-    """What a check concludes, and why no further check can be asked, if so."""
+def _asked(check: Check, context: Context) -> Conclusion:
+    """What a check concludes; INCONCLUSIVE where it could not be asked to the end."""
     try:
-        return check.run(context), ""
+        return check.run(context)
     except (CannotTell, BudgetEnded) as reason:
-        return Conclusion(Verdict.INCONCLUSIVE, Evidence(str(reason))), ""
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(str(reason)))
     except (RequestError, SchemeError) as error:
         # A value that came from the service or the plan does not fit into a request or its signature.
-        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"a request of the plan cannot be sent: {error}")), ""
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"a request of the plan cannot be sent: {error}"))
     except ServiceGone as gone:
-        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}")), str(gone)
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}"))
 
 
 def _reset(stage: Stage) -> str:
@@ -124,8 +126,9 @@ def _reset(stage: Stage) -> str:
 def _until(session: Session, rest: Sequence[Check]) -> float:
     """The end of the next check's share. What earlier checks did not use is shared anew."""
     now = time.monotonic()
+    reserve_s = min(_RESERVE_S, _RESERVE_SHARE * session.plan.budget.seconds)
     shares = [check.share for check in rest if not check.missing(session.plan)]
-    return now + max(0.0, session.deadline - now) * shares[0] / sum(shares)
+    return now + max(0.0, session.deadline - reserve_s - now) * shares[0] / sum(shares)
 
 
 def _finding(check: Check, conclusion: Conclusion, plan: Plan, options: Options) -> Finding:
@@ -170,9 +173,10 @@ def _run_started(plan: Plan, options: Options) -> RunStarted:
 
 
 def _left_behind(session: Session, interrupted: str) -> str:
-    if not session.spent.effects and not interrupted:
+    spent = session.spent
+    if not spent.effects + spent.unread or (session.plan.reset is not None and not interrupted):
         return ""
-    if session.plan.reset is not None and not interrupted:
-        return ""
-    effects = f"{session.spent.effects} effects that were read"
-    return f"{effects}, and those of the last burst; [reset] was not sent" if interrupted else effects
+    unread = f", and at most {spent.unread} more that were not" if spent.unread else ""
+    made = ", and what [[setup]] made" if session.plan.setup else ""
+    not_reset = "; the last [reset] is missing" if session.plan.reset is not None else ""
+    return f"{spent.effects} effects that were read{unread}{made}{not_reset}"

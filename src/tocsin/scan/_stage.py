@@ -57,12 +57,17 @@ class Stage:
             return
         response = self._session.ask(self._plan.reset, self._filled({}, self._plan.reset.names))
         _wanted_2xx(response, f"the reset {self._plan.reset}")
-        self._effects_at_reset = self._session.spent.effects
+        self._effects_at_reset = self._used_ever()
         self._session.settle()
 
     def _capacity(self, need: int) -> int | None:
         limits = self._plan.limits
-        if limits is None or limits.effects is None:
+        if limits is None:
+            return None
+        if limits.effects is None:
+            # How much is left above the floor, nobody has counted: it is brought back each time, where it can be.
+            if not self._renewed():
+                self.reset()
             return None
         if self._renewed():
             return limits.effects
@@ -78,14 +83,16 @@ class Stage:
         return left
 
     def _used(self) -> int:
-        return self._session.spent.effects - self._effects_at_reset
+        return self._used_ever() - self._effects_at_reset
+
+    def _used_ever(self) -> int:
+        return self._session.spent.effects + self._session.spent.unread
 
     def _renewed(self) -> bool:
-        """Whether every scene has a resource of its own."""
+        """Whether every scene has a resource of its own. With a [reset], a list that is used up starts again."""
         per = self._plan.limits.per if self._plan.limits else ()
-        return any(
-            name in self._plan.extracted or self._plan.variables[name].kind not in {"value", "list"} for name in per
-        )
+        again = {"value"} if self._plan.reset is None else {"value", "list"}
+        return any(name in self._plan.extracted or self._plan.variables[name].kind not in again for name in per)
 
     def _held(self) -> set[str]:
         """[limits] per, and what only set-up requests and reads mention."""

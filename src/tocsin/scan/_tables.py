@@ -3,6 +3,7 @@
 Rule: a plan that is not understood whole is refused whole, with the key, the value refused and the value wanted.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -59,8 +60,11 @@ class Table:
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A number."""
-        return self._typed(key, default, (int, float), "a number")
+        """A number. TOML knows nan and inf too; nothing here can be counted or timed with them."""
+        value = self._typed(key, default, (int, float), "a number")
+        if not math.isfinite(value):
+            raise self.wanted(key, "a number")
+        return value
 
     def flag(self, key: str, *, default: bool) -> bool:
         """A boolean."""
@@ -95,7 +99,7 @@ class Table:
         value = self._values.get(key, default)
         if value is None:
             raise PlanError(f'{self.where} lacks "{key}": wanted {what}')
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        if not isinstance(value, types) or isinstance(value, bool):
             raise self.wanted(key, what)
         return value  # type: ignore[return-value]  # isinstance above; T is one of `types`
 

@@ -19,7 +19,11 @@ from tocsin.wire import Response
 
 # What a rate limiter or an overloaded service answers; never a finding of a check that races (checks.md).
 LIMITED = frozenset({429, 503})
+_LIMITED_STATUSES = frozenset(str(status) for status in LIMITED)
 _CONTROL_TRIES = 5
+# How many effects a resource must admit before a duplicate's refusal means something: with room for one, exhausted
+# stock would pass for a defence.
+ROOM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class Trial:
     history: History | None = field(default=None, repr=False)
     proof: str = ""
     void: str = ""
+
+    @property
+    def limited(self) -> int:
+        """How many requests a rate limiter or an overloaded service turned away."""
+        return sum(count for status, count in self.statuses.items() if status in _LIMITED_STATUSES)
 
     def facts(self) -> dict[str, Json]:
         """As a report shows it."""
@@ -91,6 +100,22 @@ def control(session: Session, stage: Stage) -> Trial:
     )
 
 
+def room(session: Session, stage: Stage) -> None:
+    """A second distinct request on one resource has an effect too, or CannotTell: else that of a duplicate cannot show.
+
+    Not asked where [limits] says that a resource admits one effect.
+    """
+    scene = stage.scene(need=ROOM)
+    if scene.capacity == 1:
+        return
+    trial = sequential(session, [session.shot(stage.draft(scene)) for _ in range(ROOM)], ROOM)
+    if trial.effects < ROOM:
+        raise CannotTell(
+            f"two distinct valid requests on one resource had {trial.effects} effects ({_counted(trial)}): a second "
+            "effect could not show; wanted a resource with room for two, or [limits] effects = 1"
+        )
+
+
 def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
     """The requests one after the other, each on a new connection."""
     drafts = [shot.draft for shot in shots]
@@ -131,7 +156,12 @@ def concurrent(session: Session, shots: Sequence[Shot], allowed: int, *, hold_s:
 
 def confirm(session: Session, drafts: Sequence[Draft], trial: Trial) -> None:
     """Make sure that nobody else can have caused a hit. Raises CannotTell if somebody may have."""
-    session.idle(drafts)
+    still = session.idle(drafts)
+    if str(still) != trial.state[1]:
+        raise CannotTell(
+            f"the state moved after it had settled ({trial.state[1]}; then {still}): somebody else writes, or effects "
+            "arrive later than settle_ms says"
+        )
     if trial.effects > trial.members:
         raise CannotTell(f"{trial.members} requests and {trial.effects} effects: somebody else writes")
 
@@ -152,14 +182,19 @@ def _judged(
 
 
 def _void(trial: Trial, responses: Sequence[Response | None]) -> str:
-    through = sum(response is None or response.status not in LIMITED for response in responses)
+    unanswered = sum(response is None for response in responses)
+    if unanswered:
+        return f"{unanswered} of {trial.members} members were not answered"
+    through = trial.members - trial.limited
     if through <= trial.allowed:
         return f"a rate limiter let only {through} of {trial.members} members through"
-    if trial.effects == 0 and trial.successes == 0:
-        return (
-            f"no member was accepted ({', '.join(f'{count} x {status}' for status, count in trial.statuses.items())})"
-        )
+    if trial.effects == 0:
+        return f"no member was accepted ({_counted(trial)})"
     return ""
+
+
+def _counted(trial: Trial) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in trial.statuses.items())
 
 
 def _successes(session: Session, responses: Sequence[Response | None]) -> int:

@@ -7,20 +7,18 @@ from functools import partial
 
 from tocsin.findings import Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, needs_state
-from tocsin.scan._plan import Plan
+from tocsin.scan._plan import DELIVERY_ID, Plan
 from tocsin.scan._race import Experiment, Members, Outcome, race, worst
 from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS
-from tocsin.scan._template import INSTANT_NAMES
-from tocsin.scan._trials import Trial, control
+from tocsin.scan._template import INSTANT_NAMES, Template
+from tocsin.scan._trials import ROOM, Trial, control, room
 
 # Half of all bursts have at most 6 members: few requests fit every worker, many find a window that few would miss.
 _SIZES = (20, 2, 10, 6, 16, 4)
 # A variant beside `identical` asks about another path through the same handler; 59 clean bursts bound it at 5 %.
 _WANTED_VARIANT_BURSTS = 59
-# `identical` gets 30 of the 45 shares of this check (checks.md, "Time").
-_IDENTICAL_SHARE = 30 / 45
-# Copies signed afresh lie a second apart, the grain of most schemes' timestamps.
-_SECONDS_APART = 1
+# Of the 45 shares of this check (checks.md, "Time").
+_IDENTICAL_SHARE, _VARIANT_SHARE = 30, 7.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +27,29 @@ class _Variant:
 
     name: str
     wanted: int
+    share: float
     missing: Callable[[Plan], str]
     compose: Callable[[Context, int], Members]
 
 
 def _identical(context: Context, size: int) -> Members:
-    shot = context.session.shot(context.stage.draft(context.stage.scene()))
+    shot = context.session.shot(context.stage.draft(context.stage.scene(need=ROOM)))
     return Members((shot,) * size, allowed=1)
 
 
 def _resigned(context: Context, size: int) -> Members:
-    """Every variable kept, timestamp and signature new; the nonce new as well, unless it is the identity."""
-    scene = context.stage.scene()
+    """Every variable kept, timestamp and signature new; the nonce new as well, unless it is the identity.
+
+    The copies lie a second apart, the grain of most timestamps, and well within what the service tolerates.
+    """
+    scene = context.stage.scene(need=ROOM)
     draft = context.stage.draft(scene)
     drafts = [draft] * size
     if "nonce" in context.plan.used and "nonce" not in context.plan.identity:
         drafts = [draft.with_values(nonce=context.stage.draft(scene).values["nonce"]) for _ in range(size)]
     now = time.time()
-    shots = [context.session.shot(copy, at=now - place * _SECONDS_APART) for place, copy in enumerate(drafts)]
+    instants = max(2, int(context.plan.scheme.tolerance_past_s / 2))
+    shots = [context.session.shot(copy, at=now - place % instants) for place, copy in enumerate(drafts)]
     return Members(tuple(shots), allowed=1)
 
 
@@ -59,7 +62,7 @@ def _resigned_missing(plan: Plan) -> str:
 
 def _same_nonce(context: Context, size: int) -> Members:
     """Another business operation each, one nonce for all."""
-    scene = context.stage.scene()
+    scene = context.stage.scene(need=ROOM)
     first = context.stage.draft(scene)
     others = [context.stage.draft(scene).with_values(nonce=first.values["nonce"]) for _ in range(size - 1)]
     return Members(tuple(context.session.shot(draft) for draft in (first, *others)), allowed=1)
@@ -68,18 +71,30 @@ def _same_nonce(context: Context, size: int) -> Members:
 def _same_nonce_missing(plan: Plan) -> str:
     if "nonce" not in plan.used:
         return "the request has no nonce"
-    if not any(plan.variables[name].fresh for name in plan.used & set(plan.variables) - {"nonce"}):
-        return "the nonce is the only thing that changes between two requests"
-    signed = plan.scheme.has_nonce or "nonce" in plan.request.body.names
-    if "nonce" not in plan.identity and signed:
+    held = set(plan.limits.per) if plan.limits else set()
+    business = plan.used & set(plan.variables) - held - {"nonce", DELIVERY_ID}
+    if not any(plan.variables[name].fresh for name in business):
+        return "the nonce is the only thing that changes between two requests on one resource"
+    if "nonce" not in plan.identity and _signs_nonce(plan):
         return "the nonce is signed and is not what makes two requests the same operation"
     return ""
 
 
+def _signs_nonce(plan: Plan) -> bool:
+    """Whether the nonce stands anywhere under the signature."""
+    scheme, request = plan.scheme, plan.request
+    path, _, query = request.target.text.partition("?")
+    places = {"body": request.body, "path": Template(path), "query": Template(query)}
+    places |= {f"header:{name}": value for name, value in request.headers}
+    return scheme.covers("nonce") or any(
+        "nonce" in text.names and scheme.covers(component) for component, text in places.items()
+    )
+
+
 _VARIANTS = (
-    _Variant("identical", WANTED_IDENTICAL_BURSTS, lambda _: "", _identical),
-    _Variant("resigned", _WANTED_VARIANT_BURSTS, _resigned_missing, _resigned),
-    _Variant("same_nonce", _WANTED_VARIANT_BURSTS, _same_nonce_missing, _same_nonce),
+    _Variant("identical", WANTED_IDENTICAL_BURSTS, _IDENTICAL_SHARE, lambda _: "", _identical),
+    _Variant("resigned", _WANTED_VARIANT_BURSTS, _VARIANT_SHARE, _resigned_missing, _resigned),
+    _Variant("same_nonce", _WANTED_VARIANT_BURSTS, _VARIANT_SHARE, _same_nonce_missing, _same_nonce),
 )
 
 
@@ -94,20 +109,17 @@ def _too_many(trial: Trial, _twin: Trial) -> str:
 
 def _run(context: Context) -> Conclusion:
     accepted = control(context.session, context.stage)
+    room(context.session, context.stage)
+    reasons = {variant.name: variant.missing(context.plan) for variant in _VARIANTS}
+    variants = [variant for variant in _VARIANTS if not reasons[variant.name]]
     outcomes: dict[str, Outcome] = {}
-    skipped: dict[str, str] = {}
-    now = time.monotonic()
-    until = now + _IDENTICAL_SHARE * (context.until - now)
-    for variant in _VARIANTS:
-        reason = variant.missing(context.plan)
-        if reason:
-            skipped[variant.name] = reason
-            continue
+    for place, variant in enumerate(variants):
+        now = time.monotonic()
+        share = variant.share / sum(later.share for later in variants[place:])
         compose = partial(variant.compose, context)
         experiment = Experiment(variant.name, compose, _SIZES, least=2, wanted=variant.wanted, hit=_too_many)
-        outcomes[variant.name] = race(context.session, experiment, until=until)
-        until = context.until
-    return _concluded(accepted, outcomes, skipped)
+        outcomes[variant.name] = race(context.session, experiment, until=now + share * (context.until - now))
+    return _concluded(accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
 
 
 def _concluded(accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> Conclusion:
@@ -138,9 +150,10 @@ def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
     before, after = hit.state
     answered = ", ".join(f"{count} x {status}" for status, count in hit.statuses.items())
     twin = "" if outcome.twin is None else f"One after the other, the same requests had {outcome.twin.effects}. "
+    how = "at once" if hit.history is not None else "one after the other"
     hits, tries = outcome.rate
     return (
-        f"{hit.members} {variant} requests at once had {hit.effects} effects; 1 is allowed ({before}; then {after}). "
+        f"{hit.members} {variant} requests {how} had {hit.effects} effects; 1 is allowed ({before}; then {after}). "
         f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts."
     )
 

@@ -37,6 +37,12 @@ def _run(context: Context) -> Conclusion:
             f"successes: {before}, then {after}."
         )
         return _violated(summary, facts, Severity.HIGH, trial.effects, _REMEDY)
+    judged = trial.members - trial.limited
+    if not judged:
+        raise CannotTell(f"a rate limiter turned all {trial.members} forgeries away")
+    if trial.effects:
+        # An honest request after an accepted forgery is a duplicate: nothing can be told about burnt ids.
+        return _clean(judged, facts, "forgeries were accepted, which is for signature-bypass to say")
     rounds = [_round(context) for _ in range(_ROUNDS)]
     facts["after_a_forgery"] = [{"same_ids": found.same_ids, "other_ids": found.other_ids} for found in rounds]
     if not all(found.same_ids or found.other_ids for found in rounds):
@@ -48,18 +54,23 @@ def _run(context: Context) -> Conclusion:
             "After a request with a wrong signature, the honest one with the same ids is refused, and one with other "
             f"ids is accepted ({_ROUNDS} of {_ROUNDS} times): the forgery used up the ids."
         )
-        return _violated(summary, facts, Severity.MEDIUM, 0, _BURNT_REMEDY)
-    detail = "" if not trial.successes else "forgeries were accepted, which is for signature-bypass to say"
-    bound = Bound(_FORGERIES + 2 * _ROUNDS, "forgeries", detail=detail)
+        return _violated(summary, facts, Severity.MEDIUM, None, _BURNT_REMEDY)
+    return _clean(judged + 2 * _ROUNDS, facts, "")
+
+
+def _clean(forgeries: int, facts: dict[str, Json], detail: str) -> Conclusion:
+    bound = Bound(forgeries, "forgeries", detail=detail)
     return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), allowed_effects=0, bound=bound)
 
 
 def _round(context: Context) -> _Round:
     """A forgery and the honest request with the same ids; an equal forgery, and an honest request with other ids."""
     same = context.stage.draft(context.stage.scene())
-    forged = context.stage.draft(scene := context.stage.scene())
-    other = context.stage.draft(scene)
-    return _Round(_accepted_after(context, same, same), _accepted_after(context, forged, other))
+    same_ids = _accepted_after(context, same, same)
+    # Only now: making a scene may reset the state, and take away what the first half plays on.
+    scene = context.stage.scene()
+    other_ids = _accepted_after(context, context.stage.draft(scene), context.stage.draft(scene))
+    return _Round(same_ids, other_ids)
 
 
 def _accepted_after(context: Context, forged: Draft, honest: Draft) -> bool:
@@ -73,7 +84,7 @@ def _accepted_after(context: Context, forged: Draft, honest: Draft) -> bool:
     return response is not None and session.plan.is_success(response.status) and effects > 0
 
 
-def _violated(summary: str, facts: dict[str, Json], severity: Severity, effects: int, remedy: str) -> Conclusion:
+def _violated(summary: str, facts: dict[str, Json], severity: Severity, effects: int | None, remedy: str) -> Conclusion:
     return Conclusion(
         Verdict.VIOLATED,
         Evidence(summary, facts),

@@ -65,8 +65,13 @@ def _above_floor(context: Context, scene: Scene) -> int:
     assert limits.floor is not None, "a plan's [limits] has effects or floor"
     reading = context.session.read([context.stage.draft(scene)])
     capacity = reading.effects_above(limits.floor)
-    if capacity is None or capacity < 1:
-        raise CannotTell(f"{reading}, and [limits] floor = {limits.floor}: nothing is left to allocate")
+    if capacity is None:
+        raise CannotTell(f"[limits] floor = {limits.floor}, and no [[state]] goes down: wanted a negative per_effect")
+    if capacity < 1:
+        raise CannotTell(
+            f"{reading}, and [limits] floor = {limits.floor}: nothing is left to allocate; "
+            "give a [[setup]] that makes a new resource, or a [reset]"
+        )
     return capacity
 
 
@@ -97,18 +102,20 @@ def _run(context: Context) -> Conclusion:
         severity=Severity.HIGH,
         effects=outcome.hit.effects,
         allowed_effects=outcome.hit.allowed,
-        remedy=_REMEDY,
+        remedy=_SEQUENTIAL_REMEDY if outcome.also_sequential else _REMEDY,
     )
 
 
 def _summary(hit: Trial, outcome: Outcome) -> str:
     before, after = hit.state
     twin = "" if outcome.twin is None else f"One after the other, as many requests had {outcome.twin.effects}. "
+    how = "at once" if hit.history is not None else "one after the other"
     hits, tries = outcome.rate
+    found = f"{hit.members} distinct requests {how} had {hit.effects} effects; {hit.allowed} are allowed"
     if outcome.what == "lost_update":
         found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
-    else:
-        found = f"{hit.members} distinct requests at once had {hit.effects} effects; {hit.allowed} are allowed"
+    if outcome.what == "below_floor":
+        found += ", and left the state below its floor"
     return f"{found} ({before}; then {after}). {twin}It came back in {hits} of {tries} further bursts."
 
 
@@ -116,6 +123,11 @@ _REMEDY = (
     "The limit is checked against a state that another request is about to change. Let the database decide, in one "
     "statement that checks and takes (UPDATE ... SET stock = stock - 1 WHERE id = ? AND stock > 0), within the "
     "transaction that holds the claim."
+)
+_SEQUENTIAL_REMEDY = (
+    "Nothing enforces the limit, even one request after the other. Let the database do it, in one statement that "
+    "checks and takes (UPDATE ... SET stock = stock - 1 WHERE id = ? AND stock > 0), within the transaction that holds "
+    "the claim."
 )
 
 CHECK = Check(

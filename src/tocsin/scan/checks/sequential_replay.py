@@ -1,15 +1,15 @@
 """The same signed request again, later: another effect?"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, needs_state
 from tocsin.scan._compose import Shot
-from tocsin.scan._errors import BudgetEnded
+from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._forgery import respellings
-from tocsin.scan._trials import confirm, control, sequential
+from tocsin.scan._trials import ROOM, Trial, confirm, control, room, sequential
 
 # On as many new connections, so that they meet other worker processes.
 _REPLAYS = 8
@@ -40,6 +40,7 @@ class _Step:
 
 def _run(context: Context) -> Conclusion:
     accepted = control(context.session, context.stage)
+    room(context.session, context.stage)
     steps: list[_Step] = []
     cut_short = ""
     try:
@@ -67,36 +68,45 @@ def _run(context: Context) -> Conclusion:
 
 def _steps(context: Context) -> Iterator[_Step]:
     """Replays at once, in other spellings, and after growing waits."""
-    yield _block(context, f"{_REPLAYS} replays on new connections", lambda shot: [shot] * _REPLAYS)
-    spelled: list[str] = []
-
-    def respelled(shot: Shot) -> list[Shot]:
-        spellings = respellings(context.session.composer, shot)
-        spelled.extend(name for name, _ in spellings)
-        return [other for _, other in spellings]
-
-    step = _block(context, "replays in other spellings", respelled)
-    if spelled:
-        yield _Step(f"{step.name}: {', '.join(spelled)}", step.replays, step.effects, state=step.state)
+    first = _message(context)
+    yield _block(context, f"{_REPLAYS} replays on new connections", first, [first] * _REPLAYS)
+    first = _message(context)
+    spellings = respellings(context.session.composer, first)
+    names = ", ".join(name for name, _ in spellings)
+    yield _block(context, f"replays in other spellings: {names}", first, [shot for _, shot in spellings])
     yield from _waits(context)
 
 
-def _block(context: Context, name: str, others: Callable[[Shot], list[Shot]]) -> _Step:
+def _message(context: Context) -> Shot:
+    return context.session.shot(context.stage.draft(context.stage.scene(need=ROOM)))
+
+
+def _block(context: Context, name: str, first: Shot, replays: Sequence[Shot]) -> _Step:
     """A fresh message and its replays, judged together."""
-    first = context.session.shot(context.stage.draft(context.stage.scene()))
-    shots = [first, *others(first)]
-    trial = sequential(context.session, shots, allowed=1)
+    trial = sequential(context.session, [first, *replays], allowed=1)
     if trial.effects > 1:
         confirm(context.session, [first.draft], trial)
-    context.session.progressed(name, len(shots) - 1, len(shots) - 1)
-    return _Step(name, len(shots) - 1, trial.effects, state=trial.state)
+    context.session.progressed(name, len(replays), len(replays))
+    return _Step(name, _replays(trial, len(replays)), trial.effects, state=trial.state)
+
+
+def _replays(trial: Trial, sent: int) -> int:
+    """How many replays were judged: of an accepted message, and not turned away by a rate limiter."""
+    through = sent - trial.limited
+    if trial.effects < 1 or through < 1:
+        answers = ", ".join(f"{count} x {status}" for status, count in trial.statuses.items())
+        raise CannotTell(f"a message and its replays had {trial.effects} effects and were answered {answers}")
+    return through
 
 
 def _waits(context: Context) -> Iterator[_Step]:
     """One accepted message, replayed after growing waits, as one block without a reset."""
     session = context.session
-    shot = session.shot(context.stage.draft(context.stage.scene()))
-    effects = sequential(session, [shot], allowed=1).effects
+    shot = _message(context)
+    accepted = sequential(session, [shot], allowed=1)
+    effects = accepted.effects
+    if not effects:
+        raise CannotTell(f"a message to replay later was answered {', '.join(accepted.statuses)} and had no effect")
     started = time.monotonic()
     until = min(context.until, started + _WAITING_SHARE_OF_SCAN * context.plan.budget.seconds)
     wait_s = _FIRST_WAIT_S
@@ -109,6 +119,8 @@ def _waits(context: Context) -> Iterator[_Step]:
         if trial.effects:
             confirm(session, [shot.draft], trial)
         effects += trial.effects
+        if trial.limited:
+            continue
         session.progressed("replays after growing waits", int(10 * waited_s), int(10 * (until - started)))
         yield _Step(f"a replay {waited_s:.1f} s later", 1, effects, waited_s, trial.state)
 

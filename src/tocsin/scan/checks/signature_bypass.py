@@ -71,19 +71,24 @@ def _probed(context: Context) -> dict[str, _Result]:
         statuses[name] = _sent(context, _bypassing(context, name, draft))
         context.session.progressed("probes", place, len(names))
     effects, _ = context.session.effects(list(drafts.values()), before)
+    limited = [name for name, status in statuses.items() if status != "none" and int(status) in LIMITED]
+    if limited:
+        raise CannotTell(f"a rate limiter turned {len(limited)} of {len(names)} probes away")
     _positive(context, scene, effects)
     return {name: _judged(context, name, status, moved=effects > 0) for name, status in statuses.items()}
 
 
 def _judged(context: Context, name: str, status: str, *, moved: bool) -> _Result:
-    """A server error counts if it comes again; an acceptance needs its own effect."""
-    if _is_server_error(status):
-        again, _ = _alone(context, partial(_bypassing, context, name))
-        return _Result(status, _SERVER_ERROR if _is_server_error(again) else _REFUSED)
-    if moved and _is_success(context, status):
-        again, effects = _alone(context, partial(_bypassing, context, name))
-        return _Result(status, _ACCEPTED if effects and _is_success(context, again) else _REFUSED)
-    return _Result(status, _REFUSED)
+    """A server error counts if it comes again; an acceptance needs its own effect.
+
+    Once the state has moved, every probe is asked again alone: what was refused then, was perhaps for want of stock.
+    """
+    if not moved and not _is_server_error(status):
+        return _Result(status, _REFUSED)
+    again, effects = _alone(context, partial(_bypassing, context, name))
+    if effects and _is_success(context, again):
+        return _Result(again, _ACCEPTED)
+    return _Result(status, _SERVER_ERROR if _is_server_error(status) and _is_server_error(again) else _REFUSED)
 
 
 def _malleable(context: Context) -> Mapping[str, str]:

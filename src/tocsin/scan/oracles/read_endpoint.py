@@ -10,6 +10,9 @@ from tocsin.scan._plan import State
 from tocsin.signing import PointerError, parse_json, resolve
 from tocsin.wire import Response
 
+# Beyond these a subtraction would be rounded, and writing 1e999999 out takes a gigabyte: no service counts so far.
+_MOST_DIGITS = 25
+
 
 def read_endpoint(state: State, response: Response) -> Decimal:
     """The number that an answer shows.
@@ -49,6 +52,7 @@ def _number(found: object, state: State) -> Decimal:
             number = Decimal(str(found))
         except InvalidOperation:
             number = Decimal("NaN")
-        if number.is_finite():
+        digits = max(len(number.as_tuple().digits), abs(number.adjusted()))
+        if number.is_finite() and digits <= _MOST_DIGITS:
             return number
     raise CannotTell(f'[[state]] {state.name}: "{state.pointer}" holds no number')

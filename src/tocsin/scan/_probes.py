@@ -1,0 +1,158 @@
+"""Probes: requests of which each asks whether the service accepts it.
+
+Rule: accepted means a success status and an effect, and a refusal counts only where an honest request is accepted on
+the same resource right after it: used-up stock must not pass for a defence. Probes with ids of their own share one
+settling and one reading, and are told apart, one by one, only if the state moved.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tocsin.scan._check import Context
+from tocsin.scan._compose import Draft, Shot
+from tocsin.scan._errors import CannotTell
+from tocsin.scan._plan import State
+from tocsin.scan._stage import Scene
+from tocsin.scan._trials import LIMITED
+from tocsin.wire import Response
+
+Make = Callable[[Draft], Shot]
+
+FIRST_SERVER_ERROR = 500  # RFC 9110 section 15.6
+# A rate limiter is given 0.4 s, 0.8 s, 1.6 s, 3.2 s: most count by the second.
+LIMITED_WAITS_S = (0.4, 0.8, 1.6, 3.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What became of a probe.
+
+    Args:
+        status: of the answer, None if none came.
+        effects: how many it had.
+        accepted: whether it was a success and had an effect.
+    """
+
+    status: int | None
+    effects: int
+    accepted: bool
+
+    @property
+    def word(self) -> str:
+        """For a report."""
+        return "accepted" if self.accepted else "refused"
+
+    @property
+    def answer(self) -> str:
+        """Its status as text, "none" without an answer."""
+        return shown(self.status)
+
+
+def shown(status: int | None) -> str:
+    """A status as text, "none" without an answer."""
+    return "none" if status is None else str(status)
+
+
+def is_server_error(status: int | None) -> bool:
+    """Whether the service failed at a request, rather than being busy or limiting (checks.md, "Void")."""
+    return status is not None and status >= FIRST_SERVER_ERROR and status not in LIMITED
+
+
+def together(context: Context, makes: Mapping[str, Make], *, honest: Make | None = None) -> dict[str, Probed]:
+    """What became of each probe, all of them on one scene.
+
+    Args:
+        context: of the check.
+        makes: a probe's name, and how a distinct request is made into it.
+        honest: makes the honest request that has to be accepted after refusals; the plan's own by default.
+
+    Raises:
+        CannotTell: an honest request is not accepted where they were refused, or a rate limiter leaves no room.
+    """
+    session = context.session
+    scene = context.stage.scene()
+    drafts = {name: context.stage.draft(scene) for name in makes}
+    before = session.read(list(drafts.values()))
+    statuses = {}
+    for place, (name, draft) in enumerate(drafts.items(), start=1):
+        statuses[name] = answered(context, makes[name](draft))
+        session.progressed("probes", place, len(makes))
+    effects, _ = session.effects(list(drafts.values()), before)
+    if effects:
+        return {name: alone(context, make, honest=honest) for name, make in makes.items()}
+    honest_after(context, scene, make=honest)
+    limited = {name for name, status in statuses.items() if status in LIMITED}
+    return {
+        name: alone(context, makes[name], honest=honest) if name in limited else Probed(status, 0, accepted=False)
+        for name, status in statuses.items()
+    }
+
+
+def alone(context: Context, make: Make, *, states: tuple[State, ...] = (), honest: Make | None = None) -> Probed:
+    """What becomes of a probe on a scene of its own; again, with new ids, while a rate limiter says no.
+
+    Args:
+        context: of the check.
+        make: makes a distinct request into the probe.
+        states: where its effect shows, if not in the plan's own states.
+        honest: makes the honest request that has to be accepted after a refusal; the plan's own by default.
+
+    Raises:
+        CannotTell: see `together`.
+    """
+    session = context.session
+    for wait_s in (*LIMITED_WAITS_S, None):
+        scene = context.stage.scene()
+        draft = context.stage.draft(scene)
+        before = session.read([draft], states)
+        status = answered(context, make(draft))
+        effects, _ = session.effects([draft], before)
+        if status not in LIMITED or effects:
+            break
+        if wait_s is None:
+            raise CannotTell(f"a probe is answered {status} however long one waits: nothing can be told of it")
+        session.wait(wait_s)
+    probed = Probed(status, effects, accepted=effects > 0 and context.plan.is_success(status))
+    if not probed.accepted:
+        honest_after(context, scene, states, used=effects, make=honest)
+    return probed
+
+
+def answered(context: Context, shot: Shot) -> int | None:
+    """The status of the answer to a request, None without one."""
+    response: Response | None = context.session.send(shot)
+    return None if response is None else response.status
+
+
+def honest_after(
+    context: Context, scene: Scene, states: tuple[State, ...] = (), *, used: int = 0, make: Make | None = None
+) -> None:
+    """Make sure that a scene takes an honest request: what was refused on it was not refused for the scene's sake.
+
+    Args:
+        context: of the check.
+        scene: of the probes.
+        states: where the effect shows, if not in the plan's own states.
+        used: how many effects the scene has had.
+        make: makes the honest request; the plan's own by default.
+
+    Raises:
+        CannotTell: it is not accepted.
+    """
+    if scene.capacity is not None and used >= scene.capacity:
+        return
+    session = context.session
+    for wait_s in (*LIMITED_WAITS_S, None):
+        draft = context.stage.draft(scene)
+        before = session.read([draft], states)
+        status = answered(context, (make or session.shot)(draft))
+        effects, _ = session.effects([draft], before)
+        if effects and context.plan.is_success(status):
+            return
+        if status not in LIMITED or wait_s is None:
+            break
+        session.wait(wait_s)
+    raise CannotTell(
+        f"after the probes an honest request was answered {shown(status)} and had {effects} effects: "
+        "wanted a success and an effect"
+    )
