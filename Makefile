@@ -39,6 +39,7 @@ lint: $(READY)
 	$(BIN)/python -m tools.check_lab_types
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.check_docs
+	$(BIN)/python -m tools.signing_docs --check
 
 bench: $(READY)
 	$(BIN)/python -m bench.delivery

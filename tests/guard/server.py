@@ -84,7 +84,7 @@ class Server:
             self.log.append(line)
             listening = _LISTENING.search(line)
             self.port = int(listening[1]) if listening else self.port
-            ready += line.startswith("Ready")
+            ready += line.count("Ready")  # two workers may write into one line
             if not line:
                 self.kill()
                 raise AssertionError("".join(self.log))
