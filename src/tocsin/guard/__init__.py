@@ -5,9 +5,11 @@ from tocsin.guard._declare import API_STATUSES, WEBHOOK_STATUSES
 from tocsin.guard._errors import (
     CommitUnknown,
     GuardError,
+    KeyInUse,
     StoreError,
     StoreUnavailable,
     TransactionBroken,
+    TransactionConflict,
     TransactionMisuse,
 )
 from tocsin.guard._fingerprint import Fingerprint
@@ -28,12 +30,14 @@ __all__ = [
     "Guard",
     "GuardError",
     "HeaderFilter",
+    "KeyInUse",
     "Seal",
     "Signed",
     "StoreError",
     "StoreUnavailable",
     "Transaction",
     "TransactionBroken",
+    "TransactionConflict",
     "TransactionMisuse",
     "body_digest",
     "claim_key",

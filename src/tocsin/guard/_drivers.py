@@ -4,9 +4,10 @@ Rule: a driver adds nothing to the order of things. It keeps what a flow may not
 threads' queue for a key, the handler.
 """
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias
 
@@ -15,9 +16,11 @@ from tocsin.guard._flow import Ended
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
+    Conflicted,
     Flow,
     Join,
     Look,
+    Pause,
     Raised,
     Ran,
     Refused,
@@ -35,6 +38,10 @@ from tocsin.guard._waiting import InFlight
 
 # What an adapter makes of a handler: runs it, and renders what it returned or, of its framework's errors, raised.
 Handler: TypeAlias = Callable[[Signed, Tx], Returned | Refused]
+
+# Transactions that conflicted once do so again if they start again together. The first pause is about as long as one of
+# them; each one after it is up to twice as long as the one before.
+_FIRST_PAUSE_S = 0.005
 
 
 class BlockingDriver(Generic[Tx]):
@@ -84,6 +91,8 @@ class BlockingDriver(Generic[Tx]):
         return self._PERFORMED_BY[type(step)](self, step)
 
     def _look(self, step: Look) -> Record | None:
+        if step.is_hint and not self._store.declares.looks_first:
+            return None
         return self._store.look(step.key)
 
     def _join(self, step: Join) -> Running | None:
@@ -107,9 +116,14 @@ class BlockingDriver(Generic[Tx]):
 
     def _run(self, step: Run) -> Ran:
         try:
-            return self._handler(step.signed, step.granted.tx)
-        except BaseException as error:  # noqa: BLE001  whatever it is, what the handler wrote must not stay
+            ran: Ran = self._handler(step.signed, step.granted.tx)
+        except Exception as error:  # noqa: BLE001  whatever it is, what the handler wrote must not stay
+            if step.granted.conflicts(error):
+                return Conflicted()
             return Raised(error, store_failed=self._store.is_own_failure(error))
+        except BaseException as error:  # noqa: BLE001  likewise; and whoever stops the handler does not want it again
+            return Raised(error, store_failed=False)
+        return Conflicted() if step.granted.conflicts(None) else ran
 
     def _settle(self, step: Settle) -> None:
         self._granted = None
@@ -118,6 +132,9 @@ class BlockingDriver(Generic[Tx]):
     def _abandon(self, step: Abandon) -> None:
         self._granted = None
         step.granted.abandon()
+
+    def _pause(self, step: Pause) -> None:
+        sleep(random.uniform(0, _FIRST_PAUSE_S * 2**step.attempt))  # noqa: S311  jitter
 
     _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], object]]] = MappingProxyType(
         {
@@ -128,6 +145,7 @@ class BlockingDriver(Generic[Tx]):
             Run: _run,
             Settle: _settle,
             Abandon: _abandon,
+            Pause: _pause,
         }
     )
 

@@ -23,6 +23,16 @@ class StoreUnavailable(StoreError):  # noqa: N818  it names a state of the store
     retry_helps = True
 
 
+class KeyInUse(StoreUnavailable):
+    """Another process was still applying this very key when the wait ended."""
+
+
+class TransactionConflict(StoreError):  # noqa: N818  it names what happened to the transaction
+    """The database undid the transaction for the sake of another one: nothing was committed, and it may run again."""
+
+    retry_helps = True
+
+
 class CommitUnknown(StoreError):  # noqa: N818  it names what is not known
     """The connection failed during COMMIT: only taking the claim again tells whether it was applied."""
 

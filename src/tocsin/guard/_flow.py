@@ -10,14 +10,24 @@ from typing import Any
 from tocsin.guard import _problems
 from tocsin.guard._answer import Answer, StoredAnswer, replay, replay_status, storable
 from tocsin.guard._decision import DECISIONS, Outcome, State, relation_of, state_of
-from tocsin.guard._errors import AnswerTooLarge, CommitUnknown, KeyRefused, StoreUnavailable, TransactionBroken
+from tocsin.guard._errors import (
+    AnswerTooLarge,
+    CommitUnknown,
+    KeyInUse,
+    KeyRefused,
+    StoreUnavailable,
+    TransactionBroken,
+    TransactionConflict,
+)
 from tocsin.guard._operation import Operation
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
+    Conflicted,
     Flow,
     Join,
     Look,
+    Pause,
     Raised,
     Refused,
     Run,
@@ -33,6 +43,9 @@ from tocsin.signing import Message, Rejected, verify
 # A commit whose outcome was unknown, and then turned out not to be there, is tried once more. Twice in a row is a
 # store that does not work.
 _COMMITS = 2
+# How often a handler runs whose transaction conflicts with others. Of any transactions that conflict one is committed,
+# so with this many runs and pauses in between, a request that still fails has met a hot spot, not bad luck.
+_RUNS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,8 @@ def guarded(operation: Operation, message: Message, now_unix: float) -> Flow[End
         return Ended(_problems.bad_request(str(refused)), f"refused: {refused}")
     try:
         return (yield from _applied_once(operation, claim, Signed(message, verified)))
+    except KeyInUse as in_use:
+        return Ended(_problems.IN_PROGRESS, f"refused: the first request with this key is still running: {in_use}")
     except StoreUnavailable as unavailable:
         return Ended(_problems.UNAVAILABLE, f"store unavailable: {unavailable}", is_fault=True)
     except TransactionBroken as broken:
@@ -78,22 +93,34 @@ def guarded(operation: Operation, message: Message, now_unix: float) -> Flow[End
 
 
 def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[Ended | Raised]:
-    unknown = None
-    for _ in range(_COMMITS):
-        granted = yield from _taken(operation, claim)
+    commits = conflicts = 0
+    while True:
+        try:
+            granted = yield from _taken(operation, claim)
+        except KeyInUse as in_use:
+            if not commits:
+                raise
+            # What holds the key may be this request's own lost commit.
+            raise StoreUnavailable(f"the outcome of COMMIT cannot be told in time: {in_use}") from in_use
         if isinstance(granted, Ended):
             return granted
         try:
             return (yield from _run(operation, claim, signed, granted))
-        except CommitUnknown as error:
+        except CommitUnknown as unknown:
             # Only taking the claim again tells: a plain read can run before the lost commit lands.
-            unknown = error
-    return Ended(_problems.UNAVAILABLE, f"the outcome of COMMIT is unknown: {unknown}", is_fault=True)
+            commits += 1
+            if commits == _COMMITS:
+                return Ended(_problems.UNAVAILABLE, f"the outcome of COMMIT is unknown: {unknown}", is_fault=True)
+        except TransactionConflict as conflict:
+            conflicts += 1
+            if conflicts == _RUNS:
+                return Ended(_problems.UNAVAILABLE, f"it ran {_RUNS} times: {conflict}", is_fault=True)
+            yield from Pause(conflicts).ask()
 
 
 def _taken(operation: Operation, claim: Claim) -> Flow[Granted[Any] | Ended]:
     """The right to apply the claim, or what to answer instead."""
-    found = yield from Look(claim.key).ask()
+    found = yield from Look(claim.key, is_hint=True).ask()
     while True:
         ended = _settled_before(operation, claim, found)
         if ended is not None:
@@ -149,6 +176,9 @@ def _waited(claim: Claim, running: Running) -> Flow[Ended | None]:
 
 def _run(operation: Operation, claim: Claim, signed: Signed, granted: Granted[Any]) -> Flow[Ended | Raised]:
     ran = yield from Run(granted, signed).ask()
+    if isinstance(ran, Conflicted):
+        yield from Abandon(granted).ask()
+        raise TransactionConflict("its transaction was undone for the sake of another one")
     if isinstance(ran, Raised):
         yield from Abandon(granted).ask()
         return _raised(ran)

@@ -76,14 +76,25 @@ class Raised:
     store_failed: bool
 
 
-Ran: TypeAlias = Returned | Refused | Raised
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """The database undid the transaction for the sake of another one, whatever the handler made of that."""
+
+
+Ran: TypeAlias = Returned | Refused | Raised | Conflicted
 
 
 @dataclass(frozen=True, slots=True)
 class Look(Step[Record | None]):
-    """Read what is committed under the key. StoreUnavailable."""
+    """Read what is committed under the key. StoreUnavailable.
+
+    Args:
+        key: the key.
+        is_hint: nothing follows from finding nothing, because a Take comes next; a driver may save itself the trouble.
+    """
 
     key: bytes
+    is_hint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ class Wait(Step[Waited]):
 
 @dataclass(frozen=True, slots=True)
 class Take(Step[Granted[Any] | Record | Forgotten]):
-    """Open the transaction and take the claim. StoreUnavailable."""
+    """Open the transaction and take the claim. StoreUnavailable, KeyInUse."""
 
     claim: Claim
 
@@ -122,7 +133,7 @@ class Run(Step[Ran]):
 
 @dataclass(frozen=True, slots=True)
 class Settle(Step[None]):
-    """Store the answer and commit. TransactionBroken, StoreUnavailable, CommitUnknown."""
+    """Store the answer and commit. TransactionBroken, TransactionConflict, StoreUnavailable, CommitUnknown."""
 
     granted: Granted[Any]
     answer: StoredAnswer
@@ -133,3 +144,14 @@ class Abandon(Step[None]):
     """Roll back everything, claim too."""
 
     granted: Granted[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Step[None]):
+    """Let other transactions go on for a moment, before the handler runs again.
+
+    Args:
+        attempt: 1 before the second run, 2 before the third.
+    """
+
+    attempt: int

@@ -24,11 +24,14 @@ class Declares:
         atomic: claim, handler's writes and answer are one commit.
         durable: what was answered survives the loss of power.
         cross_process: processes that share the store share its claims.
+        looks_first: a look costs so little beside a take that it comes before every one. Where both are a round trip,
+            all but duplicates would pay for it.
     """
 
     atomic: bool
     durable: bool
     cross_process: bool
+    looks_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ class Granted(ABC, Generic[Tx]):
 
         Raises:
             TransactionBroken: the handler's transaction does not stand, or cannot be committed; it is rolled back.
+            TransactionConflict: the database undid it for the sake of another transaction.
             StoreUnavailable: nothing was committed.
             CommitUnknown: nobody knows; take the claim again.
         """
@@ -145,6 +149,16 @@ class Granted(ABC, Generic[Tx]):
     @abstractmethod
     def abandon(self) -> None:
         """Roll back everything, claim too, so that a retry runs. Never raises."""
+
+    def conflicts(self, error: BaseException | None) -> bool:  # noqa: ARG002  for stores whose transactions conflict
+        """Whether the database has undone this transaction for the sake of another one, so that it may run again.
+
+        Asked when the handler has ended.
+
+        Args:
+            error: what it raised, or None.
+        """
+        return False
 
 
 class Store(Protocol[Tx]):
@@ -178,6 +192,7 @@ class Store(Protocol[Tx]):
 
         Raises:
             StoreUnavailable: locked for longer than wait_s, full or down; nothing was written.
+            KeyInUse: the store can tell that it was this very key that others held for so long.
         """
         ...
 

@@ -11,19 +11,24 @@ from tocsin.guard._fork import renew_in_children
 
 
 class Turn:
-    """A fair mutex with a time limit."""
+    """A fair mutex with a time limit; or, with several places, a fair semaphore.
 
-    def __init__(self) -> None:
+    Args:
+        places: how many may have the turn at once.
+    """
+
+    def __init__(self, places: int = 1) -> None:
         self._guard = Lock()
         self._queue: deque[Lock] = deque()
-        self._is_taken = False
+        self._places = places
+        self._free = places
         renew_in_children(self)
 
     def take(self, timeout_s: float) -> bool:
         """Wait for the turn; False: not within that many seconds."""
         with self._guard:
-            if not self._is_taken:
-                self._is_taken = True
+            if self._free:
+                self._free -= 1
                 return True
             # Locked until somebody hands the turn to exactly this thread.
             mine = Lock()
@@ -42,13 +47,13 @@ class Turn:
             if self._queue:
                 self._queue.popleft().release()
             else:
-                self._is_taken = False
+                self._free += 1
 
     def renew_after_fork(self) -> None:
         """The thread that had the turn does not exist here."""
         self._guard = Lock()
         self._queue = deque()
-        self._is_taken = False
+        self._free = self._places
 
     def _left_queue(self, mine: Lock) -> bool:
         """Leave the queue; False: too late, the turn has been handed over in this very moment."""

@@ -1,0 +1,142 @@
+"""A TCP relay in front of PostgreSQL, which counts messages and cuts the connection at COMMIT.
+
+It reads what the client sends message by message, as the frontend protocol lays it out: one octet that says what it is
+(none in the first message), then the length with itself included, then the rest.
+"""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from threading import Event, Thread
+from typing import Self
+
+
+class Cut(Enum):
+    """What becomes of the next message that holds a COMMIT."""
+
+    NEVER = auto()
+
+    BEFORE = auto()
+    """It does not reach the server."""
+
+    AFTER = auto()
+    """It does, and the server's answer does not come back."""
+
+    HOLD = auto()
+    """The client is cut off; the message reaches the server when the test lets it go."""
+
+
+class Relay:
+    """Listens on a port that the kernel chose.
+
+    Attributes:
+        cut: what happens at the next COMMIT, once.
+        before_commit: called before the next message with a COMMIT is passed on, once.
+        asked: how often clients have waited for an answer: round trips.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.cut = Cut.NEVER
+        self.before_commit: Callable[[], object] | None = None
+        self.asked = 0
+        self._go = Event()
+        self._threads: list[Thread] = []
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._go.set()
+        _end(self._listener)
+        # Nobody is accepted any more once the first thread has ended.
+        self._threads[0].join()
+        for side in self._sockets:
+            _end(side)
+        for thread in self._threads:
+            thread.join()
+        for side in [self._listener, *self._sockets]:
+            side.close()
+
+    def let_go(self) -> None:
+        """Pass on the COMMIT that is held."""
+        self._go.set()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = Thread(target=target, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+                self._sockets += [client, server]
+                silenced = Event()
+                self._start(self._to_server, client, server, silenced)
+                self._start(_to_client, server, client, silenced)
+
+    def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event) -> None:
+        with suppress(OSError, EOFError):
+            server.sendall(_message(client, kinds=0))
+            while True:
+                message = _message(client, kinds=1)
+                # A simple query, or the end of an extended one: the client waits for an answer now.
+                self.asked += message[:1] in {b"Q", b"S"}
+                if message[:1] == b"Q" and b"COMMIT" in message:
+                    self._at_commit(client, server, message, silenced)
+                else:
+                    server.sendall(message)
+        if not self._go.is_set():
+            _end(server)
+
+    def _at_commit(self, client: socket.socket, server: socket.socket, message: bytes, silenced: Event) -> None:
+        cut, self.cut = self.cut, Cut.NEVER
+        called, self.before_commit = self.before_commit, None
+        if called is not None:
+            called()
+        if cut is Cut.BEFORE:
+            _end(server)
+        if cut is Cut.AFTER:
+            silenced.set()
+        if cut is Cut.HOLD:
+            silenced.set()
+            _end(client)
+            self._go.wait()
+        server.sendall(message)
+
+
+def _to_client(server: socket.socket, client: socket.socket, silenced: Event) -> None:
+    with suppress(OSError):
+        while data := server.recv(65536):
+            if silenced.is_set():
+                # The server has answered, so it is done; nobody hears of it.
+                break
+            client.sendall(data)
+    _end(client)
+
+
+def _message(client: socket.socket, *, kinds: int) -> bytes:
+    head = _exactly(client, kinds + 4)
+    return head + _exactly(client, int.from_bytes(head[kinds:]) - 4)
+
+
+def _exactly(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = client.recv(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+def _end(side: socket.socket) -> None:
+    with suppress(OSError):
+        side.shutdown(socket.SHUT_RDWR)
