@@ -10,6 +10,7 @@ from tocsin import __version__
 from tocsin.cli import lab, scan, schemes, sign, verify
 from tocsin.cli._errors import Unfinished, UsageError
 
+_NO_VERDICT = 3
 # In the order in which help lists them.
 COMMANDS = {"scan": scan, "sign": sign, "verify": verify, "schemes": schemes, "lab": lab}
 # 128 + SIGINT, as shells report a command that Ctrl-C ended.
@@ -34,21 +35,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in COMMANDS.values():
         command.add_to(subparsers)
     args = parser.parse_args(argv)
+    code = _NO_VERDICT
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        # Now, while a reader who has gone can still be told from an error: at exit Python would complain.
+        sys.stdout.flush()
     except UsageError as error:
         return _say(error, 2)
     except Unfinished as error:
-        return _say(error, 3)
+        return _say(error, _NO_VERDICT)
     except KeyboardInterrupt:
         return _say("interrupted", _INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe (head) has seen enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception:  # noqa: BLE001  the last line of defence: every exit code means one thing
         traceback.print_exc()
         return _say("this is a bug in tocsin; please report it with the lines above", _OUR_FAULT)
+    return code
 
 
 def _say(error: object, code: int) -> int:

@@ -20,7 +20,8 @@ from tocsin.wire import Response
 # What a rate limiter or an overloaded service answers; never a finding of a check that races (checks.md).
 LIMITED = frozenset({429, 503})
 _LIMITED_STATUSES = frozenset(str(status) for status in LIMITED)
-_CONTROL_TRIES = 5
+# How long a rate limiter is given before the control is tried again: most count by the second.
+_CONTROL_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 # How many effects a resource must admit before a duplicate's refusal means something: with room for one, exhausted
 # stock would pass for a defence.
 ROOM = 2
@@ -81,23 +82,25 @@ def control(session: Session, stage: Stage) -> Trial:
 
     A rate limiter is given time, and a new identity each time: an old one might be refused as a replay.
     """
-    for attempt in range(1, _CONTROL_TRIES + 1):
-        scene = stage.scene()
-        draft = stage.draft(scene)
-        before = session.idle([draft])
-        response = session.send(session.shot(draft))
-        if response is not None and response.status in LIMITED and attempt < _CONTROL_TRIES:
-            session.wait(0.2 * 2**attempt)
-            continue
-        trial = _judged(session, [draft], [response], before, allowed=1)
-        if trial.successes == 1 and trial.effects == 1:
-            return trial
-        break
+    trial = _fresh_one(session, stage)
+    for wait_s in _CONTROL_WAITS_S:
+        if not trial.limited:
+            break
+        session.wait(wait_s)
+        trial = _fresh_one(session, stage)
+    if trial.successes == 1 and trial.effects == 1:
+        return trial
     raise CannotTell(
-        f"a fresh valid request was answered {_status(response)} and had {trial.effects} effects "
+        f"a fresh valid request was answered {', '.join(trial.statuses)} and had {trial.effects} effects "
         f"({trial.state[0]}; then {trial.state[1]}): wanted a success and exactly one effect. "
         "Is the secret right, and are the ids fresh?"
     )
+
+
+def _fresh_one(session: Session, stage: Stage) -> Trial:
+    draft = stage.draft(stage.scene())
+    before = session.idle([draft])
+    return _judged(session, [draft], [session.send(session.shot(draft))], before, allowed=1)
 
 
 def room(session: Session, stage: Stage) -> None:

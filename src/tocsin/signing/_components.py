@@ -169,7 +169,12 @@ def _optional_field(source: Source, pointer: str) -> bytes:
 
 def _hubspot_url(source: Source, _argument: str) -> bytes:
     url = public_url(source.message)
-    return _HUBSPOT_ESCAPES.sub(lambda found: chr(int(found[1], 16)), url).encode("ascii")
+    # Most URLs have no escapes, and looking for one is much cheaper than a substitution of nothing.
+    return (_HUBSPOT_ESCAPES.sub(_unescaped, url) if "%" in url else url).encode("ascii")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16))
 
 
 PLAIN_COMPONENTS: Mapping[str, Component] = MappingProxyType(

@@ -26,11 +26,9 @@ def verify_quickly(  # noqa: C901, PLR0911, PLR0912  one walk: here a call costs
         Rejected: as the general way does: WrongSignature, or what a component raises.
         SchemeError: the scheme signs the public URL, and none is configured.
     """
-    fields = _sole_field(message, shape.header) if shape.is_alone else _fields(message, shape)
-    if fields is None:
-        return None
-    value = fields[shape.header]
-    if len(value) > MAX_VALUE_CHARACTERS or not value.isascii():
+    fields: dict[str, str] = {}
+    value = _sole_value(message, shape.header) if shape.is_alone else _take_fields(fields, message, shape)
+    if value is None or len(value) > MAX_VALUE_CHARACTERS or not value.isascii():
         return None
     if shape.separator is None:
         if not value.startswith(shape.literal):
@@ -58,13 +56,13 @@ def verify_quickly(  # noqa: C901, PLR0911, PLR0912  one walk: here a call costs
     for entry in entries:
         # Not ==: its early exit tells a caller how many leading characters are right.
         if compare_digest(shape.encode(entry.secret.keyed(scheme.hash).digest(pieces)), signature):
-            return Verified(message, scheme, entry, timestamp_unix=timestamp_unix, nonce=None, pieces=pieces)
+            return Verified(message, scheme, entry, timestamp_unix, None, pieces)
     if not entries or not value.isprintable():
         return None
     raise WrongSignature
 
 
-def _sole_field(message: Message, wanted: str) -> dict[str, str] | None:
+def _sole_value(message: Message, wanted: str) -> str | None:
     """The value of the only header that is read, None unless it is there once."""
     length = len(wanted)
     found: str | None = None
@@ -74,13 +72,12 @@ def _sole_field(message: Message, wanted: str) -> dict[str, str] | None:
             if found is not None:
                 return None
             found = value
-    return None if found is None else {wanted: found}
+    return found
 
 
-def _fields(message: Message, shape: Shape) -> dict[str, str] | None:
-    """The value of each header that is read, None unless each is there once."""
+def _take_fields(fields: dict[str, str], message: Message, shape: Shape) -> str | None:
+    """The value of the signature's header, None unless each header that is read is there once; they are the fields."""
     names, lengths = shape.names, shape.lengths
-    fields: dict[str, str] = {}
     for given, value in message.headers:
         if len(given) in lengths:
             name = given.lower()
@@ -88,7 +85,7 @@ def _fields(message: Message, shape: Shape) -> dict[str, str] | None:
                 if name in fields:
                     return None
                 fields[name] = value
-    return fields if len(fields) == len(names) else None
+    return fields[shape.header] if len(fields) == len(names) else None
 
 
 def _take_items(fields: dict[str, str], value: str, shape: Shape) -> bool:

@@ -88,7 +88,7 @@ def _verify_presented(message: Message, scheme: Scheme, keys: KeyRing, presented
     if entry is None:
         raise _header_fault(message, compiled.covered_headers) or WrongSignature
     _check_signed(message, scheme, parameters, timestamp_unix, now)
-    return Verified(message, scheme, entry, timestamp_unix=timestamp_unix, nonce=nonce, pieces=pieces)
+    return Verified(message, scheme, entry, timestamp_unix, nonce, pieces)
 
 
 def _claim(message: Message, scheme: Scheme, presented: Presented) -> tuple[Parameters, float | None, str | None]:
@@ -271,9 +271,7 @@ class BodyVerifier:
             raise _header_fault(self._head, self._scheme.compiled.covered_headers) or WrongSignature
         _check_signed(self._head, self._scheme, parameters, timestamp_unix, now)
         digest = self._base.digest()
-        return StreamVerified(
-            self._head, self._scheme, entry, timestamp_unix=timestamp_unix, nonce=nonce, digest=digest
-        )
+        return StreamVerified(self._head, self._scheme, entry, timestamp_unix, nonce, digest)
 
     def _signer(self, active: tuple[KeyEntry, ...]) -> KeyEntry | None:
         if self._place is None:
