@@ -43,6 +43,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench.delivery
+	$(BIN)/python -m bench.verify
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
 	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
 	$(BIN)/python -m tools.quotes --write

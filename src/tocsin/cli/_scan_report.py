@@ -15,6 +15,12 @@ from tocsin.report import html, json_report
 from tocsin.report.terminal import TerminalReport
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would exit with 1, and here that means violated."""
+        raise BrokenPipeError
+
+
 class ScanReport:
     """Takes events until RunEnded, then writes the files that were asked for; also when the run was interrupted.
 
@@ -27,7 +33,7 @@ class ScanReport:
         for path in (json, html):
             if path is not None:
                 _check_writable(Path(path))
-        self._terminal = TerminalReport(Console(file=sys.stdout))
+        self._terminal = TerminalReport(_Console(file=sys.stdout))
         self._started: RunStarted | None = None
         self._findings: list[Finding] = []
         self._unwritten = False
@@ -42,14 +48,15 @@ class ScanReport:
         self._terminal.__exit__(kind, error, traceback)
 
     def handle(self, event: Event) -> None:
-        """Take one event."""
-        self._terminal.handle(event)
+        """Take one event. The files come before the terminal: a pipe whose reader has gone does not cost them."""
         if isinstance(event, RunStarted):
             self._started = event
         elif isinstance(event, FindingMade):
             self._findings.append(event.finding)
-        elif isinstance(event, RunEnded):
-            self._write(event)
+        written = self._write(event) if isinstance(event, RunEnded) else []
+        self._terminal.handle(event)
+        for line in written:
+            print(line)
 
     def exit_code(self) -> int:
         """0 clean, 1 violated, 3 not told. A violation that was seen stays one, whatever else could not be told."""
@@ -58,8 +65,10 @@ class ScanReport:
         # Whoever asked for a report and has none has not been told.
         return EXIT_CODES[Verdict.INCONCLUSIVE] if self._unwritten and not code else code
 
-    def _write(self, ended: RunEnded) -> None:
+    def _write(self, ended: RunEnded) -> list[str]:
+        """Write the files; what to say about those that are there now."""
         assert self._started is not None, "RunStarted comes first"
+        written = []
         for name, render in (("json", json_report.render), ("html", html.render)):
             path = self._files[name]
             if path is None:
@@ -70,7 +79,8 @@ class ScanReport:
                 self._unwritten = True
                 print(f"tocsin: {path} could not be written: {error.strerror}", file=sys.stderr)
             else:
-                print(f"{name.upper()} report: {path}")
+                written.append(f"{name.upper()} report: {path}")
+        return written
 
 
 def _check_writable(path: Path) -> None:

@@ -4,6 +4,7 @@ Rule: a plan is untrusted. Reading it sends nothing, opens nothing and grants no
 the command line alone (_rails.py). The format is documented in docs/plan.md.
 """
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ _READ_OVER = {
 }
 _READ_OVER_WITHIN = {"applied": _STATE_KEYS, "secret": {"env", "file", "value"}}
 # An origin is written out, host and all: no variable, no user name, nothing that another reader takes for another host.
-_ORIGIN = re.compile(r"(?i:https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+))(?P<port>:[0-9]{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"(?i:https?://(?:\[(?P<ipv6>[0-9a-f:.]+)\]|[a-z0-9._-]+))(?P<port>:[0-9]{1,5})?", re.ASCII)
 _MAX_PORT = 65_535
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # Made for every request that is sent: a plan's own would contradict the bytes, or name another host.
@@ -298,11 +299,20 @@ def _split_origin(url: str, where: str, wanted: str) -> tuple[str, str]:
     """The origin that a URL begins with, in lower case, and what follows it."""
     found = _ORIGIN.match(url)
     rest = url[found.end() :] if found else ""
-    if found is None or rest[:1] not in {"", "/", "?"} or not 0 < int((found["port"] or ":80")[1:]) <= _MAX_PORT:
+    if found is None or not _is_origin(found) or rest[:1] not in {"", "/", "?"}:
         # What stands before an @ is often a password.
         shown = "" if "@" in url else f" {url!r}"
         raise PlanError(f"{where}{shown}: wanted {wanted}")
     return found[0].lower(), rest
+
+
+def _is_origin(found: re.Match[str]) -> bool:
+    """Whether the numbers in it are an address and a port."""
+    try:
+        ipaddress.IPv6Address(found["ipv6"] or "::1")
+    except ValueError:
+        return False
+    return 0 < int((found["port"] or ":80")[1:]) <= _MAX_PORT
 
 
 def _signing(values: object) -> tuple[Scheme, Mapping[str, object]]:

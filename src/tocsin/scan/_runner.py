@@ -63,7 +63,7 @@ def run(
         deadline=started + plan.budget.seconds,
     )
     emit(_run_started(plan, options))
-    interrupted = ""
+    interrupted = "broken off"  # unless it comes to an end of its own
     try:
         interrupted = _run_checks(session, options, emit)
     except KeyboardInterrupt:
