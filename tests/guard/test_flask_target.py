@@ -9,8 +9,8 @@ from flask import request
 
 from tests.guard.shop import NOW, SECRET, Shop
 from tocsin.guard import Signed, Transaction
-from tocsin.guard.adapters.flask import raw_target
 from tocsin.signing import Message, preset, sign
+from tocsin.signing.servers import wsgi_target
 
 TOCSIN = preset("tocsin-v1")
 
@@ -46,7 +46,7 @@ TOCSIN = preset("tocsin-v1")
     ],
 )
 def test_the_raw_target_is_taken_where_the_server_gives_it(environ: dict[str, str], target: str) -> None:
-    assert raw_target(environ) == target
+    assert wsgi_target(environ) == target
 
 
 @pytest.mark.parametrize("target", ["/order", "/order?amount=1", "/order?a=%7E&b=%20&b=+", "/%6Frder"])

@@ -62,9 +62,9 @@ def run(
         emit=emit,
         deadline=started + plan.budget.seconds,
     )
-    emit(_run_started(plan, options))
     interrupted = "broken off"  # unless it comes to an end of its own
     try:
+        emit(_run_started(plan, options))
         interrupted = _run_checks(session, options, emit)
     except KeyboardInterrupt:
         interrupted = "interrupted by the user"

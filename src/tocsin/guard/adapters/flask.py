@@ -6,10 +6,9 @@ guard: they are not stored, and after_request functions run for duplicates again
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
-from urllib.parse import quote
 
 from flask import Request, Response, current_app, request
 from flask.typing import ResponseReturnValue
@@ -22,12 +21,11 @@ from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
 from tocsin.signing import Message
+from tocsin.signing.servers import wsgi_target
 
 P = ParamSpec("P")
 
 _LEAST_FAILURE = 500
-# RFC 3986 section 3.3: what may stand in a path as it is.
-_PATH_CHARACTERS = "/:@!$&'()*+,;=~-._"
 
 
 def flask_view(
@@ -77,31 +75,6 @@ def flask_view(
     return view
 
 
-def raw_target(environ: Mapping[str, object]) -> str:
-    """The request target as it was on the wire.
-
-    WSGI has no place for it; gunicorn and werkzeug give it as RAW_URI, uWSGI and mod_wsgi as REQUEST_URI. From other
-    servers the path comes decoded, and is quoted again: a target that was spelled in another way, such as "%7E" for
-    "~", then does not verify under a scheme that signs it.
-    """
-    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-    if isinstance(raw, str) and raw:
-        # RFC 9112 section 3.2.2: a proxy's client may send the absolute form.
-        return raw if raw.startswith("/") else _after_authority(raw)
-    decoded = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    query = environ.get("QUERY_STRING", "")
-    path = quote(decoded.encode("latin-1"), safe=_PATH_CHARACTERS)
-    return f"{path}?{query}" if query else path
-
-
-def _after_authority(absolute: str) -> str:
-    rest = absolute.partition("://")[2]
-    if not rest:
-        return absolute
-    start = min((index for index in (rest.find("/"), rest.find("?")) if index >= 0), default=len(rest))
-    return rest[start:] if rest[start : start + 1] == "/" else "/" + rest[start:]
-
-
 def _message(received: Request, most_bytes: int, public_origin: str) -> Message:
     """The request as it was signed. Raises RequestEntityTooLarge before more than that has been read."""
     if (received.content_length or 0) > most_bytes:
@@ -112,7 +85,7 @@ def _message(received: Request, most_bytes: int, public_origin: str) -> Message:
     body = received.get_data(cache=True)
     if len(body) > most_bytes:
         raise RequestEntityTooLarge
-    return Message(received.method, raw_target(received.environ), tuple(received.headers), body, public_origin)
+    return Message(received.method, wsgi_target(received.environ), tuple(received.headers), body, public_origin)
 
 
 def _answer(rendered: Response, most_bytes: int) -> Answer:
