@@ -1,0 +1,107 @@
+"""A scan that is broken off from outside: one line, the right exit code, and the reports all the same."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.scan.services.desk import SECRET, Answer, Asked, Desk
+from tests.scan.services.plans import toml
+from tests.scan.services.scanning import DUPLICATES, tables
+from tests.scan.services.serving import serving
+
+
+class Waits(Desk):
+    """Answers the orders from a given number on once the test says so."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def order(self, asked: Asked) -> Answer:
+        if len(self.orders_asked()) >= self.at:
+            self.reached.set()
+            self.go_on.wait(20)
+        return super().order(asked)
+
+
+@contextmanager
+def scanning(desk: Desk, folder: Path, stdout: int | IO[bytes] = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, with both reports."""
+    plan = tables(desk, signing={"secret": {"env": "DESK_SECRET"}})
+    (folder / "plan.toml").write_text(toml(plan), encoding="utf-8")
+    command = ["scan", "plan.toml", "--json", "r.json", "--html", "r.html", "--only", DUPLICATES]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tocsin", *command],
+        cwd=folder,
+        env=os.environ | {"DESK_SECRET": SECRET},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# Control, room for two and a twin of twenty come before the first burst.
+@pytest.mark.parametrize("at", [1, 24], ids=["in the control", "in a burst"])
+def test_ctrl_c_is_one_line_and_exit_130_and_says_what_may_be_left_behind(at: int, tmp_path: Path) -> None:
+    desk = Waits(at)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        desk.go_on.set()
+
+    assert (process.returncode, err) == (130, "tocsin: interrupted\n")
+    said = " ".join(out.split())
+    assert "Ended early: interrupted by the user" in said
+    left = re.search(r"Left behind: (\d+) effects that were read, and at most (\d+) more that were not", said)
+    assert left is not None
+    assert (int(left[1]), int(left[2])) == ((0, 1) if at == 1 else (4, 20))
+    assert "the last [reset] is missing" in said
+
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (report["interrupted"], report["verdict"]) == ("interrupted by the user", "INCONCLUSIVE")
+    assert report["not_run"] == [DUPLICATES]
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_an_interrupted_scan_sends_nothing_more(tmp_path: Path) -> None:
+    desk = Waits(24)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        asked = len(desk.asked)
+        desk.go_on.set()
+
+    assert [later.path for later in desk.asked[asked:] if later.path != "/order"] == []
+    assert desk.asked[-1].path == "/order"
+
+
+def test_a_reader_who_leaves_ends_the_scan_without_a_verdict_and_the_files_are_written(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    desk = Desk()
+    with serving(desk), scanning(desk, tmp_path, stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate(timeout=20)
+
+    assert (process.returncode, err) == (3, "")
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (report["interrupted"], report["not_run"]) == ("broken off", [DUPLICATES])

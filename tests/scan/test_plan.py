@@ -1,0 +1,235 @@
+"""What a plan says, as it is understood."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.scan.services.plans import plan
+from tocsin.scan import plan_from_toml, rehearse
+
+# A plan that uses every key of the format, in the order in which the format's document has them.
+WHOLE = r"""
+[target]
+base_url = "http://127.0.0.1:9000/"
+protocol = "http/1.1"
+
+[request]
+method = "PUT"
+path = "/seats/{{seat}}?trace={{n}}"
+headers = { Content-Type = "application/json", X-Trace = "{{uuid}}" }
+body = '{"seat":"{{seat}}","id":"{{uuid}}","nonce":"{{nonce}}","n":{{n}},"at":"{{timestamp_iso}}"}'
+success = ["201", "3xx"]
+
+[variables]
+uuid = { fresh = "uuid4" }
+nonce = { fresh = "hex16" }
+n = { fresh = "counter", start = 7 }
+zone = { fresh = "list", values = ["a", "b"] }
+tag = { fresh = "template", value = "tag-{{n}}" }
+venue = { value = "hall" }
+
+[identity]
+variables = ["uuid"]
+
+[signing]
+hash = "sha512"
+encoding = "base64url="
+content = "{timestamp}\n{nonce}\n{key_id}\n{method}\n{path}\n{query}\n{header:Content-Type}\n{body_sha256}"
+header = "X-Sig"
+value = "v1={signature}"
+timestamp_header = "X-Time"
+timestamp_format = "unix_ms"
+nonce_header = "X-Nonce"
+id_header = "X-Delivery"
+key_id_header = "X-Key"
+secret = { file = "secret.txt" }
+secret_encoding = "base64"
+secret_prefix = "whsec_"
+key_id = "k1"
+
+[[setup]]
+request = "POST /venues/{{venue}}/seats"
+headers = { X-Tag = "{{tag}}" }
+body = "{}"
+extract = { seat = "/seat/id" }
+
+[[setup]]
+request = "POST /seats/{{seat}}/open"
+headers = { Content-Type = "text/plain" }
+sign = true
+
+[[state]]
+name = "free"
+request = "GET /seats/{{seat}}"
+pointer = "/free"
+absent = 0
+per_effect = -0.5
+settle_ms = 20
+
+[[state]]
+request = "GET /log?zone={{zone}}"
+count = true
+settle_ms = 70
+
+[limits]
+effects = 3
+per = ["seat"]
+floor = 1
+
+[reset]
+request = "DELETE /log"
+
+[budget]
+requests = 900
+effects = 800
+seconds = 2.5
+"""
+
+LATER = """
+[[invariant]]
+request = "GET /accounts"
+sum_of = ["/a", "/b"]
+equals = 1000
+
+[sequence]
+variable = "n"
+applied = { request = "GET /documents/1", pointer = "/version" }
+
+[[mix]]
+request = "POST /cancel"
+body = '{"seat":"{{seat}}"}'
+offset_us = 0
+
+[[actor]]
+key_id = "k2"
+secret = { env = "OTHER_SECRET" }
+"""
+
+
+def test_every_key_of_the_format_is_understood() -> None:
+    understood = plan_from_toml(WHOLE, "whole.toml")
+
+    assert (understood.source, understood.base_url) == ("whole.toml", "http://127.0.0.1:9000")
+    assert str(understood.request) == "PUT /seats/{{seat}}?trace={{n}}"
+    assert understood.success == ("201", "3xx")
+    assert understood.identity == ("uuid",)
+    assert understood.variables["n"].start == 7
+    assert understood.variables["zone"].values == ("a", "b")
+    assert not understood.variables["venue"].fresh
+    assert understood.variables["tag"].fresh
+    assert (understood.scheme.hash, understood.scheme.timestamp_format) == ("sha512", "unix_ms")
+    assert [setup.extract for setup in understood.setup] == [{"seat": "/seat/id"}, {}]
+    assert [setup.request.sign for setup in understood.setup] == [False, True]
+    free, log = understood.state
+    assert (free.name, free.pointer, free.absent, free.per_effect) == ("free", "/free", 0, Decimal("-0.5"))
+    assert (log.name, log.pointer, log.count, log.absent) == ("GET /log?zone={{zone}}", "", True, None)
+    assert understood.settle_s == 0.07
+    assert understood.limits is not None
+    assert (understood.limits.effects, understood.limits.per, understood.limits.floor) == (3, ("seat",), 1)
+    assert str(understood.reset) == "DELETE /log"
+    budget = understood.budget
+    assert (budget.requests, budget.effects, budget.seconds, understood.notes) == (900, 800, 2.5, ())
+    assert understood.extracted == {"seat"}
+
+
+def test_every_request_of_such_a_plan_can_be_built_and_signed() -> None:
+    rehearse(plan_from_toml(WHOLE, "whole.toml"))
+
+
+def test_sections_of_checks_that_are_not_built_yet_are_read_over_and_a_note_says_so() -> None:
+    notes = plan_from_toml(WHOLE + LATER, "whole.toml").notes
+    assert [note.partition(" is read over")[0] for note in notes] == ["[invariant]", "[sequence]", "[mix]", "[actor]"]
+
+
+def test_the_plan_of_the_formats_own_document_is_understood() -> None:
+    document = Path(__file__).parents[3] / "shared" / "reference" / "plan.toml"
+    if not document.exists():
+        pytest.skip("the document is not part of a clone")
+    understood = plan_from_toml(document.read_text(encoding="utf-8"), "plan.toml")
+    rehearse(understood)
+    assert understood.identity == ("uuid",)
+    assert understood.limits is not None
+    assert understood.limits.per == ("item",)
+
+
+def test_three_sections_are_enough_and_everything_else_has_a_default() -> None:
+    understood = plan()
+
+    assert (understood.request.method, understood.success, understood.identity) == ("POST", ("2xx",), ("uuid",))
+    assert (understood.setup, understood.state, understood.limits, understood.reset) == ((), (), None, None)
+    assert (understood.settle_s, understood.notes) == (0.0, ())
+    assert [where for where, _ in understood.requests()] == ["[request]"]
+
+
+def test_without_a_reset_a_plan_has_500_effects_and_no_more_and_with_one_20000() -> None:
+    assert plan().budget.effects == 500
+    assert plan(budget={"effects": 20}).budget.effects == 20
+    assert plan(reset={"request": "POST /reset"}).budget.effects == 20_000
+    greedy = plan(budget={"effects": 9_000})
+    assert greedy.budget.effects == 500
+    assert greedy.notes == ("[budget] effects = 9000: without [reset], only --accept-effects grants more than 500",)
+    assert plan(budget={"effects": 9_000}, reset={"request": "POST /reset"}).budget.effects == 9_000
+
+
+def test_a_success_is_a_status_or_a_class_of_them() -> None:
+    understood = plan(request={"success": ["201", "3xx"]})
+    assert [status for status in (200, 201, 302, 401, None) if understood.is_success(status)] == [201, 302]
+
+
+def test_the_command_lines_base_url_takes_the_place_of_the_plans() -> None:
+    text = 'target.base_url = "http://127.0.0.1:1"\nrequest.path = "/"\nsigning.secret.env = "S"\n'
+    assert plan_from_toml(text, "x", base_url="http://[::1]:2").base_url == "http://[::1]:2"
+
+
+def test_a_request_elsewhere_keeps_its_origin_and_one_at_base_url_has_none() -> None:
+    setups = [
+        {"request": "POST http://127.0.0.1:8000/a"},
+        {"request": "POST HTTP://LOCALHOST:9/b?c=1"},
+        {"request": "POST https://127.0.0.1"},
+        {"request": "POST http://127.0.0.1:7?d"},
+    ]
+    requests = [setup.request for setup in plan(setup=setups).setup]
+    assert [request.origin for request in requests] == [
+        "",
+        "http://localhost:9",
+        "https://127.0.0.1",
+        "http://127.0.0.1:7",
+    ]
+    assert [request.target.text for request in requests] == ["/a", "/b?c=1", "/", "/?d"]
+
+
+def test_the_id_header_of_a_scheme_is_filled_for_every_message_and_is_no_identity() -> None:
+    understood = plan(signing={"preset": "github"})
+    assert [(name, value.text) for name, value in understood.request.headers] == [
+        ("X-GitHub-Delivery", "{{delivery_id}}")
+    ]
+    assert understood.identity == ("uuid",)
+
+
+def test_an_id_header_that_the_plan_fills_itself_stays_as_it_is() -> None:
+    understood = plan(signing={"preset": "github"}, request={"headers": {"x-github-delivery": "{{uuid}}"}})
+    assert [(name, value.text) for name, value in understood.request.headers] == [("x-github-delivery", "{{uuid}}")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "identity"),
+    [
+        (
+            {"request": {"body": "{{uuid}} {{nonce}} {{seq}}"}, "variables": {"seq": {"fresh": "counter"}}},
+            ("seq", "uuid"),
+        ),
+        ({"request": {"body": "{{item}} {{nonce}}"}, "limits": {"effects": 1, "per": ["item"]}}, ("nonce",)),
+        ({"request": {"body": "{{nonce}} {{shop}}"}, "variables": {"shop": {"value": "x"}}}, ("nonce",)),
+        ({"request": {"body": "{{shop}}"}, "variables": {"shop": {"value": "x"}}}, ()),
+        ({"request": {"body": "x"}, "signing": {"preset": "github"}}, ("delivery_id",)),
+        ({"request": {"body": "x"}, "signing": {"id_header": "X-Id", "nonce_header": "X-N"}}, ("nonce",)),
+        ({"identity": {"variables": []}}, ()),
+    ],
+)
+def test_the_identity_is_every_fresh_variable_but_nonce_and_resource_and_else_the_nonce(
+    changed: dict[str, object], identity: tuple[str, ...]
+) -> None:
+    if "limits" in changed:
+        changed = {**changed, "variables": {"item": {"fresh": "uuid4"}}}
+    assert plan(**changed).identity == identity
