@@ -47,7 +47,7 @@ def test_what_is_left_out_is_what_curl_takes_for_it(prefix: str, words: str, req
     ("words", "reason"),
     [
         ("", "the following arguments are required: url"),
-        (f"{ORIGIN} --upload-file x", "unrecognized arguments: --upload-file"),
+        (f"{ORIGIN} --upload-file x", "option --upload-file is not understood"),
         (f"{ORIGIN} 'open", "No closing quotation"),
         ("ftp://api.example.com", "wanted an http URL"),
         ("http:///a", "wanted an http URL"),
@@ -78,3 +78,27 @@ def test_reading_a_command_needs_no_third_party_package() -> None:
     script = "import sys, tocsin.curl; print([n for n in ('h11', 'rich', 'tocsin.scan') if n in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-u alice:pass-word",
+        "-ualice:pass-word",
+        "--user=alice:pass-word",
+        "--user alice:pass-word",
+        "-sXpass-word -spass-word",
+    ],
+)
+def test_an_option_that_is_not_understood_is_named_without_its_value(options: str) -> None:
+    """It may be a password."""
+    with pytest.raises(CurlError) as caught:
+        parse_curl(f"curl {options} http://127.0.0.1/x http://127.0.0.1/y")
+
+    assert "pass-word" not in str(caught.value)
+    assert str(caught.value)
+
+
+def test_a_second_url_is_refused() -> None:
+    with pytest.raises(CurlError, match="more than one URL"):
+        parse_curl("curl http://127.0.0.1/x http://127.0.0.1/y")

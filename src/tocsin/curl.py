@@ -55,7 +55,8 @@ class CurlRequest:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise CurlError(message)
+        # argparse repeats words of the command in quotes, and any of them may be a password.
+        raise CurlError(message.partition("'")[0].strip())
 
 
 def parse_curl(command: str) -> CurlRequest:
@@ -67,7 +68,9 @@ def parse_curl(command: str) -> CurlRequest:
     Raises:
         CurlError: it is no curl command, or has an option or a form of data that is not understood.
     """
-    given = _parser().parse_args(_words(command))
+    given, rest = _parser().parse_known_args(_words(command))
+    if rest:
+        raise CurlError(_not_understood(rest))
     origin, target = _origin_and_target(given.url)
     if any(data.startswith("@") for data in given.data):
         raise CurlError("a body from a file (@) is not read: wanted the body itself")
@@ -87,6 +90,15 @@ def _words(command: str) -> list[str]:
     except ValueError as error:
         raise CurlError(str(error)) from None
     return words[1:] if words[:1] == ["curl"] else words
+
+
+def _not_understood(words: list[str]) -> str:
+    """What is wrong with the words that are left over, by the name of an option alone: its value may be a password."""
+    option = next((word for word in words if word.startswith("-")), None)
+    if option is None:
+        return "more than one URL"
+    name = option.partition("=")[0] if option.startswith("--") else option[:2]
+    return f"option {name} is not understood"
 
 
 def _parser() -> _Parser:

@@ -389,7 +389,7 @@ def test_only_one_request_is_named(request_file: Path, capfd: pytest.CaptureFixt
 
 
 def test_a_curl_command_that_is_not_understood_is_one_usage_error() -> None:
-    with pytest.raises(UsageError, match="--curl: unrecognized arguments: --next"):
+    with pytest.raises(UsageError, match="--curl: option --next is not understood"):
         run("sign", "--curl", CURL + " --next", *V1)
 
 

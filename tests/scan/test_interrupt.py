@@ -19,6 +19,14 @@ from tests.scan.services.plans import toml
 from tests.scan.services.scanning import DUPLICATES, tables
 from tests.scan.services.serving import serving
 
+# A shell starts its background jobs with SIGINT ignored, and whatever they start inherits that.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tocsin.cli import main
+sys.exit(main())
+"""
+
 
 class Waits(Desk):
     """Answers the orders from a given number on once the test says so."""
@@ -43,7 +51,7 @@ def scanning(desk: Desk, folder: Path, stdout: int | IO[bytes] = subprocess.PIPE
     (folder / "plan.toml").write_text(toml(plan), encoding="utf-8")
     command = ["scan", "plan.toml", "--json", "r.json", "--html", "r.html", "--only", DUPLICATES]
     with subprocess.Popen(
-        [sys.executable, "-m", "tocsin", *command],
+        [sys.executable, "-c", COMMAND, *command],
         cwd=folder,
         env=os.environ | {"DESK_SECRET": SECRET},
         stdin=subprocess.DEVNULL,
