@@ -44,3 +44,14 @@ def test_a_run_that_ended_early_says_so_and_claims_no_exit_code(run: Run) -> Non
     assert "Ended early: the budget of 60 s was used up" in shown
     assert "Left behind: 12 orders named order-17 and later" in shown
     assert "Exit code" not in shown
+
+
+def test_one_reason_for_many_checks_is_said_once(make_run: Callable[..., Run]) -> None:
+    """A service that dies leaves every check open, and the screen does not fill with it."""
+    gone = Evidence("not asked: the service is gone")
+    checks = ("sequential-replay", "over-allocation", "signature-bypass")
+    text = text_of(make_run(*(Finding(check, "?", Verdict.INCONCLUSIVE, gone) for check in checks)))
+
+    assert text.count("the service is gone") == 1
+    assert "INCONCLUSIVE 3 checks" in text
+    assert ", ".join(checks) in text

@@ -72,11 +72,17 @@ def _code(lead: str, code: list[str]) -> Iterator[Line]:
 
 
 def _left_open(started: RunStarted, findings: Sequence[Finding], columns: int) -> Iterator[Line]:
+    """What could not be told, and why: each reason once, for a service that dies is the reason of every check left."""
+    by_reason: dict[str, list[str]] = {}
     for finding in findings:
         if finding.verdict is Verdict.INCONCLUSIVE:
-            yield EMPTY
-            yield heading(finding.verdict, finding.check, columns)
-            yield from paragraph(finding.evidence.summary, columns)
+            by_reason.setdefault(finding.evidence.summary, []).append(finding.check)
+    for reason, checks in by_reason.items():
+        yield EMPTY
+        yield heading(Verdict.INCONCLUSIVE, checks[0] if len(checks) == 1 else counted(len(checks), "check"), columns)
+        if len(checks) > 1:
+            yield from paragraph(", ".join(checks), columns)
+        yield from paragraph(reason, columns)
     missing = not_run(started, findings)
     if missing:
         yield EMPTY
