@@ -13,7 +13,7 @@ help:
 	@echo "make demo    find a race in a running service, see it fixed and gone"
 	@echo "make test    all tests, with real servers and databases"
 	@echo "make lint    format, lint, types, import rules, docs"
-	@echo "make bench   what the README quotes, written to bench/results/ (about 30 minutes)"
+	@echo "make bench   what the README quotes, written to bench/results/ (about 20 minutes)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
