@@ -109,8 +109,9 @@ def test_a_service_that_ends_by_itself_is_an_error_and_not_a_wait_for_ever() -> 
     with in_foreground("run", "flask-published", "--port", "0") as process:
         found = re.search(r"listens on http://(\S+);", said(process))
         assert found
-        listing = subprocess.run(["ps", "-Ao", "pid=,args="], capture_output=True, text=True, check=True).stdout
-        for pid in re.findall(rf"(?m)^ *(\d+) .*--bind {re.escape(found[1])} ", listing):
+        listing = subprocess.run(["ps", "-ww", "-Ao", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        # The service alone, not the process that holds it on its leash.
+        for pid in re.findall(rf"(?m)^ *(\d+) (?!.*_leash).*--bind {re.escape(found[1])} ", listing):
             os.kill(int(pid), signal.SIGKILL)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 2
