@@ -221,5 +221,5 @@ def test_refusals_after_which_an_honest_request_is_refused_too_prove_nothing() -
     finding = probed(LocksOut()).finding
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.evidence.summary == (
-        "after the probes an honest request was answered 403 and had 0 effects: wanted one"
+        "after the probes an honest request was answered 403 and had 0 effects: wanted a success and an effect"
     )

@@ -10,11 +10,10 @@ from tocsin.scan._check import Check, Conclusion, Context, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._forgery import bypass, bypass_probes, respellings
-from tocsin.scan._stage import Scene
+from tocsin.scan._probes import answered, honest_after, is_server_error, shown
 from tocsin.scan._trials import LIMITED, control
 
 _ACCEPTED, _REFUSED, _SERVER_ERROR = "accepted", "refused", "server_error"
-_FIRST_SERVER_ERROR = 500  # RFC 9110 section 15.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ def _run(context: Context) -> Conclusion:
             remedy=_REMEDY,
         )
     if by_word[_SERVER_ERROR]:
-        shown = ", ".join(f"{name} ({probes[name].status})" for name in by_word[_SERVER_ERROR])
-        summary = f"A stranger without a key causes a server error, each time: {shown}."
+        failures = ", ".join(f"{name} ({probes[name].status})" for name in by_word[_SERVER_ERROR])
+        summary = f"A stranger without a key causes a server error, each time: {failures}."
         evidence = Evidence(summary, facts)
         return Conclusion(Verdict.VIOLATED, evidence, severity=Severity.MEDIUM, remedy=_ERROR_REMEDY)
     bound = Bound(len(probes), "probes")
@@ -68,27 +67,28 @@ def _probed(context: Context) -> dict[str, _Result]:
     before = context.session.read(list(drafts.values()))
     statuses = {}
     for place, (name, draft) in enumerate(drafts.items(), start=1):
-        statuses[name] = _sent(context, _bypassing(context, name, draft))
+        statuses[name] = answered(context, _bypassing(context, name, draft))
         context.session.progressed("probes", place, len(names))
     effects, _ = context.session.effects(list(drafts.values()), before)
-    limited = [name for name, status in statuses.items() if status != "none" and int(status) in LIMITED]
+    limited = [name for name, status in statuses.items() if status in LIMITED]
     if limited:
         raise CannotTell(f"a rate limiter turned {len(limited)} of {len(names)} probes away")
-    _positive(context, scene, effects)
+    honest_after(context, scene, used=effects)
     return {name: _judged(context, name, status, moved=effects > 0) for name, status in statuses.items()}
 
 
-def _judged(context: Context, name: str, status: str, *, moved: bool) -> _Result:
+def _judged(context: Context, name: str, status: int | None, *, moved: bool) -> _Result:
     """A server error counts if it comes again; an acceptance needs its own effect.
 
     Once the state has moved, every probe is asked again alone: what was refused then, was perhaps for want of stock.
     """
-    if not moved and not _is_server_error(status):
-        return _Result(status, _REFUSED)
-    again, effects = _alone(context, partial(_bypassing, context, name))
-    if effects and _is_success(context, again):
-        return _Result(again, _ACCEPTED)
-    return _Result(status, _SERVER_ERROR if _is_server_error(status) and _is_server_error(again) else _REFUSED)
+    failed = is_server_error(status)
+    if not moved and not failed:
+        return _Result(shown(status), _REFUSED)
+    again, accepted = _alone(context, partial(_bypassing, context, name))
+    if accepted:
+        return _Result(shown(again), _ACCEPTED)
+    return _Result(shown(status), _SERVER_ERROR if failed and is_server_error(again) else _REFUSED)
 
 
 def _malleable(context: Context) -> Mapping[str, str]:
@@ -97,8 +97,8 @@ def _malleable(context: Context) -> Mapping[str, str]:
     sample = context.session.shot(context.stage.draft(context.stage.scene()))
     found = {}
     for name, _ in respellings(composer, sample):
-        status, effects = _alone(context, partial(_respelled, context, name))
-        found[name] = _ACCEPTED if effects and _is_success(context, status) else _REFUSED
+        _, accepted = _alone(context, partial(_respelled, context, name))
+        found[name] = _ACCEPTED if accepted else _REFUSED
     return found
 
 
@@ -110,38 +110,13 @@ def _bypassing(context: Context, name: str, draft: Draft) -> Shot:
     return bypass(name, context.session.composer, draft, at=time.time())
 
 
-def _alone(context: Context, make: Callable[[Draft], Shot]) -> tuple[str, int]:
-    """One request on a scene of its own: how it was answered, and its effects."""
+def _alone(context: Context, make: Callable[[Draft], Shot]) -> tuple[int | None, bool]:
+    """One request on a scene of its own: how it was answered, and whether it was accepted."""
     draft = context.stage.draft(context.stage.scene())
     before = context.session.read([draft])
-    status = _sent(context, make(draft))
+    status = answered(context, make(draft))
     effects, _ = context.session.effects([draft], before)
-    return status, effects
-
-
-def _positive(context: Context, scene: Scene, effects: int) -> None:
-    """The probes' own scene still takes an honest request: what was refused was refused for its signature."""
-    if scene.capacity is not None and effects >= scene.capacity:
-        return
-    draft = context.stage.draft(scene)
-    before = context.session.read([draft])
-    status = _sent(context, context.session.shot(draft))
-    made, _ = context.session.effects([draft], before)
-    if not made or not _is_success(context, status):
-        raise CannotTell(f"after the probes an honest request was answered {status} and had {made} effects: wanted one")
-
-
-def _sent(context: Context, shot: Shot) -> str:
-    response = context.session.send(shot)
-    return "none" if response is None else str(response.status)
-
-
-def _is_success(context: Context, status: str) -> bool:
-    return status != "none" and context.plan.is_success(int(status))
-
-
-def _is_server_error(status: str) -> bool:
-    return status != "none" and int(status) >= _FIRST_SERVER_ERROR and int(status) not in LIMITED
+    return status, effects > 0 and context.plan.is_success(status)
 
 
 _REMEDY = "Refuse whatever has no valid signature over the raw body, in constant time and before anything else happens."
