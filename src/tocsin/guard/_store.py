@@ -211,3 +211,62 @@ class Store(Protocol[Tx]):
     def close(self) -> None:
         """Close every connection of this process. The store opens them again when it is used again."""
         ...
+
+
+class AsyncGranted(ABC, Generic[Tx]):
+    """Granted, for a task: what waits for the database does not keep the event loop.
+
+    Exactly one of settle_async and abandon_async is called, once, by the task that was granted.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def tx(self) -> Tx:
+        """What the handler gets: the transaction, without the power to end it."""
+
+    @abstractmethod
+    async def settle_async(self, answer: StoredAnswer) -> None:
+        """See Granted.settle. COMMIT is shielded: a task that is cancelled now is still told how it ended."""
+
+    @abstractmethod
+    async def abandon_async(self) -> None:
+        """See Granted.abandon."""
+
+    def conflicts(self, error: BaseException | None) -> bool:  # noqa: ARG002  for stores whose transactions conflict
+        """See Granted.conflicts."""
+        return False
+
+
+class AsyncStore(Protocol[Tx]):
+    """A store that tasks of an event loop use. One object may be this and a Store."""
+
+    @property
+    def declares(self) -> Declares:
+        """What this store promises."""
+        ...
+
+    async def look_async(self, key: bytes) -> Record | None:
+        """See Store.look."""
+        ...
+
+    def is_inside_async(self) -> bool:
+        """See Store.is_inside; of the calling task."""
+        ...
+
+    async def take_async(self, claim: Claim, wait_s: float) -> AsyncGranted[Tx] | Record | Forgotten:
+        """See Store.take. A task that is cancelled while it waits has taken nothing."""
+        ...
+
+    def is_own_failure(self, error: BaseException) -> bool:
+        """See Store.is_own_failure."""
+        ...
+
+    async def sweep_async(self, now_unix_ms: int) -> int:
+        """See Store.sweep."""
+        ...
+
+    async def close_async(self) -> None:
+        """See Store.close."""
+        ...
