@@ -160,7 +160,7 @@ def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | N
     own = data is None
     running = Running(
         service=service,
-        port=port or _reserve_port(),
+        port=port or reserve_port(),
         secret=secret or secrets.token_hex(16),
         data=Path(tempfile.mkdtemp(prefix=f"tocsin-lab-{name}-")) if data is None else data,
         keeps_data=not own,
@@ -173,7 +173,7 @@ def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | N
     return running
 
 
-def _reserve_port() -> int:
+def reserve_port() -> int:
     """A free port that the kernel will not give to anybody else for a minute.
 
     A port just bound and closed may be somebody else's a moment later. One that has a connection in TIME_WAIT is passed
