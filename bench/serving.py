@@ -213,7 +213,7 @@ class Bench:
             if cell.slow_disk:
                 preload = [f"LD_PRELOAD={self._slow_disk()}", f"FSYNC_DELAY_US={FSYNC_DELAY_US}"]
                 command = ("env", *preload, *command)
-            service = Service(cell.app, HERE / "services", "", command, "/ready", 0, (), "")
+            service = Service(cell.app, HERE / "services", "", command, "/ready", 0, "")
             running = Running(service, reserve_port(), SECRET, data, keeps_data=True)
             running.begin()
             with running:

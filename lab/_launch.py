@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lab._postgres import Cluster
 from lab._services import LabError, Service, find
 
 # A loaded machine of two cores starts Python, Flask and gunicorn in 1 to 3 s; more means it never will.
@@ -40,6 +41,7 @@ class Running:
         secret: what its requests are signed with; it is in no repr and no log.
         data: its directory: database and service.log.
         keeps_data: whether `data` is left when the service stops.
+        database: the PostgreSQL server that is stopped with the service, but survives its being killed.
     """
 
     service: Service
@@ -47,6 +49,7 @@ class Running:
     secret: str = field(repr=False)
     data: Path
     keeps_data: bool
+    database: Cluster | None = field(default=None, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -67,6 +70,8 @@ class Running:
         """
         await_free_port(self.port)
         environment = os.environ | {"LAB_SECRET": self.secret, "LAB_DATA": str(self.data)}
+        if self.database is not None:
+            environment["LAB_DATABASE"] = self.database.url
         leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_leash.py"))]
         leash.append("" if self.keeps_data else str(self.data))
         with self.log.open("ab") as log:
@@ -115,6 +120,8 @@ class Running:
     def stop(self) -> None:
         """Stop the service, politely first, and remove its data unless they were somebody else's."""
         self._end(signal.SIGTERM)
+        if self.database is not None:
+            self.database.close()
         if not self.keeps_data:
             shutil.rmtree(self.data, ignore_errors=True)
 
@@ -155,8 +162,9 @@ def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | N
         LabError: no such service, something it needs is missing, or it does not start.
     """
     service = find(name)
-    if module := service.missing():
-        raise LabError(f"{name} needs the Python module {module}: {service.install}")
+    if missing := service.missing():
+        raise LabError(f"{name} needs {missing}")
+    _build(service)
     own = data is None
     running = Running(
         service=service,
@@ -166,11 +174,24 @@ def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | N
         keeps_data=not own,
     )
     try:
+        if service.postgres:
+            running.database = Cluster()
         running.begin()
     except BaseException:
         running.stop()
         raise
     return running
+
+
+def _build(service: Service) -> None:
+    """Build what has to be built, and let the compiler's own progress be seen on standard error.
+
+    Raises:
+        LabError: it cannot be built.
+    """
+    command = service.build_line(python=sys.executable)
+    if command and subprocess.run(command, cwd=service.folder, stdout=sys.stderr, check=False).returncode:
+        raise LabError(f"{service.name} cannot be built; what is wrong stands above ({' '.join(command)})")
 
 
 def reserve_port() -> int:

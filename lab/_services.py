@@ -2,9 +2,12 @@
 
 import difflib
 import importlib.util
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from lab import _postgres
 
 LAB = Path(__file__).parent
 
@@ -23,8 +26,11 @@ class Service:
         command: how it is run, in its folder; {python} and {port} are filled in.
         ready: the path whose GET answers 200 once the service can work.
         port: where `tocsin lab run` starts it, and what base_url in its plan says.
-        modules: Python modules that must be importable.
         install: the command that installs what is needed.
+        modules: Python modules that must be importable.
+        programs: that must be in PATH.
+        build: run in the folder before each start, and quick where nothing has changed.
+        postgres: whether it needs a PostgreSQL server, whose URL it reads from LAB_DATABASE.
     """
 
     name: str
@@ -33,8 +39,11 @@ class Service:
     command: tuple[str, ...]
     ready: str
     port: int
-    modules: tuple[str, ...]
     install: str
+    modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
+    postgres: bool = False
 
     @property
     def plan(self) -> Path:
@@ -42,12 +51,26 @@ class Service:
         return self.folder / "plan.toml"
 
     def missing(self) -> str:
-        """The first module that is needed and not there, or ""."""
-        return next((module for module in self.modules if importlib.util.find_spec(module) is None), "")
+        """The first thing that is needed and not there, with the command that installs it, or ""."""
+        module = next((module for module in self.modules if importlib.util.find_spec(module) is None), "")
+        if module:
+            return f"the Python module {module}: {self.install}"
+        program = next((program for program in self.programs if shutil.which(program) is None), "")
+        if program:
+            return f"the program {program}: {self.install}"
+        return _postgres.missing() if self.postgres else ""
 
     def command_line(self, *, python: str, port: int) -> list[str]:
         """The command with its blanks filled in."""
-        return [word.format(python=python, port=port) for word in self.command]
+        return _filled(self.command, python=python, port=port)
+
+    def build_line(self, *, python: str) -> list[str]:
+        """The command that builds it, with its blanks filled in; empty where there is nothing to build."""
+        return _filled(self.build, python=python)
+
+
+def _filled(words: tuple[str, ...], **blanks: object) -> list[str]:
+    return [word.format(**blanks) for word in words]
 
 
 def names() -> list[str]:
@@ -75,6 +98,9 @@ def find(name: str) -> Service:
         command=tuple(said["command"]),
         ready=said["ready"],
         port=said["port"],
-        modules=tuple(said["needs"]["modules"]),
         install=said["needs"]["install"],
+        modules=tuple(said["needs"].get("modules", ())),
+        programs=tuple(said["needs"].get("programs", ())),
+        build=tuple(said.get("build", ())),
+        postgres=said["needs"].get("postgres", False),
     )

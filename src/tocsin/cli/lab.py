@@ -1,6 +1,8 @@
 """`tocsin lab`: list the lab's services, run one. The lab is in the repository, not in the wheel."""
 
 import argparse
+import asyncio
+import contextlib
 import os
 import shlex
 import shutil
@@ -17,6 +19,8 @@ from tocsin.cli._errors import UsageError
 # 80 columns is the narrowest terminal that people still have.
 COLUMNS = 80
 HIGHEST_PORT = 0xFFFF
+# Longer than any round trip on Earth; a larger number is a slip.
+LONGEST_MS = 10_000
 
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,6 +32,15 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     runner = commands.add_parser("run", help="run a service in the foreground until Ctrl-C")
     runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it")
     runner.add_argument("--port", type=_port, metavar="N", help="default: the port in its plan; 0: any free one")
+    relay = commands.add_parser(
+        "relay", help="a network between scanner and service: delays every connection by itself"
+    )
+    relay.add_argument("to", metavar="TO", type=_port, help="the port of 127.0.0.1 where the service listens")
+    relay.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen; default: any free port")
+    relay.add_argument(
+        "--delay-ms", type=_milliseconds, default=1.0, metavar="MS", help="at least, each way; default 1"
+    )
+    relay.add_argument("--jitter-ms", type=_milliseconds, default=3.0, metavar="MS", help="at most more; default 3")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +53,13 @@ def run(args: argparse.Namespace) -> int:
     from lab._services import LabError  # noqa: PLC0415  not in the wheel: importable only now
 
     try:
-        return _list() if args.lab_command == "list" else _run(args.name, args.port)
+        match args.lab_command:
+            case "list":
+                return _list()
+            case "relay":
+                return _relay(args.to, args.port, args.delay_ms / 1000, args.jitter_ms / 1000)
+            case _:
+                return _run(args.name, args.port)
     except LabError as error:
         raise UsageError(str(error)) from None
 
@@ -68,6 +87,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"port {text!r}: wanted a number from 0 to {HIGHEST_PORT}")
     return int(text)
+
+
+def _milliseconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= LONGEST_MS:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: wanted milliseconds, from 0 to {LONGEST_MS}")
 
 
 def _list() -> int:
@@ -104,6 +130,23 @@ def _run(name: str, port: int | None) -> int:
     except KeyboardInterrupt:
         print(f"{name} is stopped.")
         return 0
+
+
+def _relay(to: int, port: int, delay_s: float, jitter_s: float) -> int:
+    from lab._relay import Link, serve  # noqa: PLC0415  not in the wheel
+    from lab._services import LabError  # noqa: PLC0415  not in the wheel
+
+    def say(listening: int) -> None:
+        network = f"{delay_s * 1000:g} to {(delay_s + jitter_s) * 1000:g} ms each way"
+        print(f"http://127.0.0.1:{listening} leads to port {to}, {network}; Ctrl-C stops it.", flush=True)
+
+    try:
+        asyncio.run(serve("127.0.0.1", port, ("127.0.0.1", to), Link(delay_s, jitter_s), say))
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        raise LabError(f"port {port} of 127.0.0.1: {error.strerror}; wanted a free one") from None
+    return 0
 
 
 def scan_command(plan: Path, secret_file: Path, base_url: str) -> str:
