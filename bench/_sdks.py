@@ -3,6 +3,8 @@
 They come with the dependency group "oracles". A call gets the body as a server has it: as octets.
 """
 
+import hmac
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module as load
@@ -130,6 +132,40 @@ def mohawk(signed: Signed) -> Check:
     )
 
 
+def mailgun(signed: Signed) -> Check:
+    guard = load("mailgun.security").SecurityGuard
+
+    def check() -> object:
+        sent = json.loads(signed.body)["signature"]
+        return guard.verify_webhook(signed.secret, sent["token"], sent["timestamp"], sent["signature"])
+
+    return check
+
+
+def http_message_signatures(signed: Signed) -> Check:
+    library = load("http_message_signatures")
+    key = SimpleNamespace(resolve_public_key=lambda _key_id: signed.secret.encode())
+    verifier = library.HTTPMessageVerifier(signature_algorithm=library.algorithms.HMAC_SHA256, key_resolver=key)
+    request = SimpleNamespace(method="POST", url=signed.url, headers=signed.headers)
+    wanted = ("@method", "@target-uri", "content-digest")
+    return lambda: bool(verifier.verify(request, require_components=wanted, body=signed.body))
+
+
+def botocore(signed: Signed) -> Check:
+    """It only signs; to verify with it is to sign again what was signed, and to compare."""
+    keys = load("botocore.credentials").Credentials("k1", signed.secret)
+    auth, request_of = load("botocore.auth").SigV4Auth(keys, "execute-api", "us-east-1"), load("botocore.awsrequest")
+    at, given = signed.headers["X-Amz-Date"], signed.headers["Authorization"].rpartition("=")[2]
+
+    def check() -> object:
+        request = request_of.AWSRequest("POST", signed.url, {"X-Amz-Date": at}, signed.body)
+        request.context["timestamp"] = at
+        made = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+        return hmac.compare_digest(made, given)
+
+    return check
+
+
 SDKS = (
     Sdk("stripe", "stripe", stripe),
     Sdk("standardwebhooks", "standard-webhooks", standardwebhooks),
@@ -144,4 +180,7 @@ SDKS = (
     Sdk("gidgethub", "github", gidgethub),
     Sdk("twilio", "twilio-json", twilio),
     Sdk("mohawk", "hawk", mohawk),
+    Sdk("mailgun", "mailgun", mailgun),
+    Sdk("http-message-signatures", "rfc9421-hmac-sha256", http_message_signatures),
+    Sdk("botocore", "aws-sigv4", botocore),
 )

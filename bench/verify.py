@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench._host import facts
 from bench._sdks import SDKS, URL, Check, Sdk, Signed
-from tocsin.signing import PRESETS, KeyRing, Message, preset, sign, verify
+from tocsin.signing import PRESETS, KeyRing, Message, preset, signed_message, verify
 
 RESULTS = Path(__file__).parent / "results" / "verify.json"
 SIZES = (256, 4096, 1 << 20)
@@ -43,8 +43,10 @@ OURS = ("hex-sha256-body", "tocsin-v1", *(sdk.preset for sdk in SDKS))
 def signed_by(name: str, size: int, now: float) -> Signed:
     scheme = PRESETS[name]
     text = HEX_TEXT if scheme.secret_encoding == "hex" else TEXT
-    empty = len(json.dumps({"id": "evt_1", "data": ""}))
-    body = json.dumps({"id": "evt_1", "data": "x" * (size - empty)}).encode()
+    document: dict[str, object] = {"id": "evt_1", "data": ""}
+    if scheme.signature_pointer is not None:
+        document["signature"] = {}
+    body = json.dumps(document | {"data": "x" * (size - len(json.dumps(document)))}).encode()
     target = "/order?bodySHA256=" + hashlib.sha256(body).hexdigest() if name == "twilio-json" else "/order"
     headers = (
         ("Host", "api.example.com"),
@@ -57,8 +59,7 @@ def signed_by(name: str, size: int, now: float) -> Signed:
     )
     message = Message("POST", target, tuple(dict(headers).items()), body, URL)
     secret = scheme.decode_secret(text.encode(), key_id="k1")
-    added = sign(message, scheme, secret, now=now, nonce="nonce1" if scheme.has_nonce else None)
-    return Signed(Message("POST", target, message.headers + added, body, URL), text)
+    return Signed(signed_message(message, scheme, secret, now=now, nonce="nonce1" if scheme.has_nonce else None), text)
 
 
 def ours(name: str, signed: Signed) -> Check:

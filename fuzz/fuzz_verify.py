@@ -2,6 +2,8 @@
 
 And what it accepts is right: a message that verifies has, under the signature, the content that was signed.
 
+And the quick way says what the general way says, of every message.
+
 And the time it takes grows no faster than the message.
 
     python fuzz/fuzz_verify.py --seconds 20           a seeded mutator, no package needed
@@ -29,9 +31,11 @@ from tocsin.signing import (
     Scheme,
     SchemeError,
     Secret,
+    Verified,
     signed_message,
     verify,
 )
+from tocsin.signing._verify import verify_generally
 
 SECRET = Secret(b"0123456789abcdef", "k1")
 KEYS = KeyRing.of(SECRET, Secret(b"fedcba9876543210", "k2"))
@@ -135,19 +139,45 @@ def mutated(message: Message, draw: random.Random) -> Message:
     return mutated_headers(message, draw)
 
 
+def facts(verified: Verified) -> tuple[object, ...]:
+    return (
+        verified.key_id,
+        verified.timestamp_unix,
+        verified.nonce,
+        verified.message_id_value,
+        verified.message_id_error,
+        verified.signed_content_digest,
+    )
+
+
 def check(index: int, message: Message, now: float) -> bool:
     """Raise unless the invariant holds; returns whether the message verified."""
     scheme = SCHEMES[index]
     try:
         verified = verify(message, scheme, KEYS, now=now)
     except Rejected as rejected:
-        str(rejected)
-        return False
-    if verified.signed_content_digest != CONTENT[index]:
-        raise AssertionError("verified, and the signed content is another one")
-    if (verified.message_id is None) != (scheme.message_id is None or verified.message_id_error != ""):
-        raise AssertionError("a message id must be there or have a reason")
-    return True
+        refused = rejected
+    else:
+        if verified.signed_content_digest != CONTENT[index]:
+            raise AssertionError("verified, and the signed content is another one")
+        if (verified.message_id is None) != (scheme.message_id is None or verified.message_id_error != ""):
+            raise AssertionError("a message id must be there or have a reason")
+        if facts(verified) != facts(verify_generally(message, scheme, KEYS, now)):
+            raise AssertionError("the quick way and the general way say different things")
+        return True
+    check_refusal(index, message, now, refused)
+    return False
+
+
+def check_refusal(index: int, message: Message, now: float, refused: Rejected) -> None:
+    """Raise unless the general way refuses the message for the same reason."""
+    try:
+        verify_generally(message, SCHEMES[index], KEYS, now)
+    except Rejected as rejected:
+        if (rejected.kind, str(rejected)) == (refused.kind, str(refused)):
+            return
+        raise AssertionError(f"the quick way says {refused}, the general way says {rejected}") from None
+    raise AssertionError(f"the quick way says {refused}, the general way verifies")
 
 
 def one_case(draw: random.Random) -> bool:
@@ -247,8 +277,11 @@ def run_atheris(arguments: list[str]) -> None:
         index = data.ConsumeIntInRange(0, len(SCHEMES) - 1)
         headers = list(SIGNED[index].headers)
         for _ in range(data.ConsumeIntInRange(0, 4)):
-            name = headers[data.ConsumeIntInRange(0, len(headers) - 1)][0]
-            headers.insert(data.ConsumeIntInRange(0, len(headers)), (name, data.ConsumeUnicode(200)))
+            place = data.ConsumeIntInRange(0, len(headers) - 1)
+            name, value = headers[place]
+            start = data.ConsumeIntInRange(0, len(value))
+            changed = value[:start] + data.ConsumeUnicode(200) + value[start + data.ConsumeIntInRange(0, 3) :]
+            headers[place : place + data.ConsumeIntInRange(0, 1)] = [(name, changed)]
         body = data.ConsumeBytes(400) if data.ConsumeBool() else SIGNED[index].body
         check(index, replace(SIGNED[index], headers=tuple(headers), body=body), NOW)
 

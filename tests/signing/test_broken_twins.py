@@ -35,6 +35,7 @@ def with_part(name: str, replacement: object, owner: object = module) -> Callabl
         with pytest.MonkeyPatch.context() as patch:
             # What it would accept by itself needs none of the parts; test_quick.py holds it to the whole.
             patch.setattr(module, "verify_quickly", lambda *_arguments: None)
+            patch.setattr(module, "verify_bare", lambda *_arguments: None)
             patch.setattr(owner, name, replacement)
             return verify(message, scheme, keys, now=now)
 

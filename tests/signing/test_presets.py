@@ -65,6 +65,28 @@ def test_every_vector_is_what_plain_hmac_says(name: str, vector: dict[str, Any])
     assert digest.hex() in sent or b64encode(digest).decode() in sent
 
 
+# The signatures that a provider or an RFC has published, or its own library tests itself with, as far as we know them.
+PUBLISHED = {
+    "github": "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+    "slack": "a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+    "standard-webhooks": "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    "svix": "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    "twilio": "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+    "rfc9421-hmac-sha256": "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=",
+    "adyen": "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=",
+    "dropbox": "0a8c16b085420b960dc78664279fe09e936a2a01b1f91064869d9e77dfd64529",
+    "zendesk": "tRDSF7URY8BLCDlaBcQ7FHu051Zk+aAB0NKMP53teMw=",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_signature_is_among_the_vectors_that_are_reproduced(name: str) -> None:
+    carried = [
+        json.dumps(vector["signed_headers"]) + vector.get("signed_body", "") for vector in FILES[name]["vectors"]
+    ]
+    assert any(PUBLISHED[name] in text for text in carried)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_has_vectors_with_their_source(name: str) -> None:
     assert FILES[name]["preset"] == name

@@ -5,13 +5,13 @@ would ride along unsigned: a list on the way to a signed field has that one elem
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tocsin.signing._errors import Malformed, SchemeError
 from tocsin.signing._form import form_members, render_form
-from tocsin.signing._pointer import AbsentError, Json, JsonPointer, PointerError, as_identifier, parse_json
+from tocsin.signing._pointer import AbsentError, Json, JsonPointer, PointerError, as_identifier, parse_json, step
 
 
 class BodyFormat(NamedTuple):
@@ -77,11 +77,11 @@ def with_fields(body: bytes, format_name: str, fields: Mapping[JsonPointer, str]
 def _sole(document: Json, pointer: JsonPointer) -> Json:
     value = document
     for token in pointer.tokens:
-        if isinstance(value, Sequence) and not isinstance(value, str) and len(value) != 1:
+        if isinstance(value, list) and len(value) != 1:
             raise PointerError(
                 f"{pointer} leads through a list of {len(value)}; wanted one element, for no other would be signed"
             )
-        value = JsonPointer(pointer.text, (token,)).resolve(value)
+        value = step(value, token, pointer.text)
     return value
 
 

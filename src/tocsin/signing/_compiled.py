@@ -11,7 +11,7 @@ from tocsin.signing._digest import Digest
 from tocsin.signing._layout import Layout
 from tocsin.signing._message_id import Delimiters
 from tocsin.signing._pointer import JsonPointer
-from tocsin.signing._shape import Shape
+from tocsin.signing._shape import Bare, Shape
 from tocsin.signing._sigv4 import key_chain
 
 
@@ -58,7 +58,7 @@ class Compiled:
     content: Content
     layout: Layout
     carrier: Carrier
-    shape: Shape | None
+    shape: Bare | Shape | None
     parameter_headers: tuple[tuple[str, str], ...]
     pointers: Mapping[str, JsonPointer]
     signature_pointer: JsonPointer | None

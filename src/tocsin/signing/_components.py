@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -128,18 +129,37 @@ def public_url(message: Message) -> str:
         Malformed: the target holds a character that no URL has.
         SchemeError: no public origin is configured, or it is none.
     """
-    if not _URI.fullmatch(message.target):
+    return _joined_url(message.public_origin, message.target)
+
+
+# Senders call a service under a few URLs, again and again.
+@lru_cache(maxsize=64)
+def _joined_url(origin: str, target: str) -> str:
+    if not _URI.fullmatch(target):
         raise Malformed("the target", "holds a character that no URL has")
-    return parse_origin(message.public_origin).text + message.target
+    return parse_origin(origin).text + target
+
+
+def hubspot_url(message: Message) -> str:
+    """That URL as HubSpot signs it.
+
+    Raises:
+        Malformed, SchemeError: see `public_url`.
+    """
+    url = public_url(message)
+    # Most URLs have no escapes, and looking for one is much cheaper than a substitution of nothing.
+    return _HUBSPOT_ESCAPES.sub(_unescaped, url) if "%" in url else url
 
 
 def _url_with_digest(source: Source, name: str) -> bytes:
     """The URL, in whose query the sender has put the lower hex SHA-256 of the body."""
     url = public_url(source.message).encode("ascii")
-    carried = [pair.partition("=")[2] for pair in source.message.query.split("&") if pair.partition("=")[0] == name]
+    mark = f"{name}="
+    # A name without "=" is one of no digest: twice then, or not the digest.
+    carried = [pair for pair in source.message.query.split("&") if pair.startswith(mark) or pair == name]
     if len(carried) != 1:
         raise Malformed("the query", f"has {name} {len(carried)} times; wanted once")
-    if carried[0] != hashlib.sha256(source.message.body).hexdigest():
+    if carried[0][len(mark) :] != hashlib.sha256(source.message.body).hexdigest():
         raise WrongDigest(f"{name} in the query")
     return url
 
@@ -167,12 +187,6 @@ def _optional_field(source: Source, pointer: str) -> bytes:
     return field_text(source.document, json_pointer(pointer), optional=True).encode("utf-8")
 
 
-def _hubspot_url(source: Source, _argument: str) -> bytes:
-    url = public_url(source.message)
-    # Most URLs have no escapes, and looking for one is much cheaper than a substitution of nothing.
-    return (_HUBSPOT_ESCAPES.sub(_unescaped, url) if "%" in url else url).encode("ascii")
-
-
 def _unescaped(found: re.Match[str]) -> str:
     return chr(int(found[1], 16))
 
@@ -187,7 +201,9 @@ PLAIN_COMPONENTS: Mapping[str, Component] = MappingProxyType(
         ),
         "url": Component(lambda source, _argument: public_url(source.message).encode("ascii"), needs_origin=True),
         "url_with_digest": Component(_url_with_digest, ("url", "body"), needs_origin=True),
-        "hubspot_url": Component(_hubspot_url, ("url",), needs_origin=True),
+        "hubspot_url": Component(
+            lambda source, _argument: hubspot_url(source.message).encode("ascii"), ("url",), needs_origin=True
+        ),
         "host": Component(
             lambda source, _argument: parse_origin(source.message.public_origin).host.encode("ascii"), needs_origin=True
         ),

@@ -85,6 +85,11 @@ class Content:
         )
 
     @property
+    def is_body(self) -> bool:
+        """Whether it is the body and nothing else."""
+        return self.components == ("body",) and self.literals == ("", "")
+
+    @property
     def headers(self) -> tuple[str, ...]:
         """The names of the signed headers, in order."""
         return tuple(name.removeprefix("header:") for name in self.components if name.startswith("header:"))

@@ -48,8 +48,10 @@ def _hawk(message: Message) -> str:
     """The payload hash of Hawk: https://github.com/mozilla/hawk, "Payload Validation"."""
     # A content type that is not there or not there once is the empty one: whatever it is, the signature covers it.
     content_type = ",".join(message.values("Content-Type")).partition(";")[0].strip().lower()
-    octets = b"".join((b"hawk.1.payload\n", content_type.encode("latin-1", "replace"), b"\n", message.body, b"\n"))
-    return _base64(octets, "sha256")
+    made = hashlib.sha256(b"hawk.1.payload\n%b\n" % content_type.encode("latin-1", "replace"))
+    made.update(message.body)
+    made.update(b"\n")
+    return b64encode(made.digest()).decode("ascii")
 
 
 def _base64(octets: bytes, hash_name: str) -> str:

@@ -5,13 +5,10 @@ base64 in the declared alphabet with the declared padding. A second accepted spe
 remembers raw headers.
 """
 
-from base64 import b64encode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-
-
-def _hex(octets: bytes) -> str:
-    return octets.hex()
 
 
 def _upper_hex(octets: bytes) -> str:
@@ -19,7 +16,7 @@ def _upper_hex(octets: bytes) -> str:
 
 
 def _base64(octets: bytes) -> str:
-    return b64encode(octets).decode("ascii")
+    return b2a_base64(octets, newline=False).decode()
 
 
 def _base64url(octets: bytes) -> str:
@@ -27,12 +24,12 @@ def _base64url(octets: bytes) -> str:
 
 
 def _base64url_padded(octets: bytes) -> str:
-    return urlsafe_b64encode(octets).decode("ascii")
+    return urlsafe_b64encode(octets).decode()
 
 
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = MappingProxyType(
     {
-        "hex": _hex,
+        "hex": bytes.hex,
         "HEX": _upper_hex,
         "base64": _base64,
         "base64url": _base64url,

@@ -131,8 +131,10 @@ TIMED_ENTRIES = (
         timestamp_header="X-Zendesk-Webhook-Signature-Timestamp",
         timestamp_format="iso8601",
         id_header="X-Zendesk-Webhook-Invocation-Id",
-        unconfirmed="The window, which no page names. The page on event connectors has the body before the timestamp; "
-        "this is the layout of webhooks.",
+        # An edition of https://developer.zendesk.com/documentation/event-connectors/webhooks/verifying/ has the two the
+        # other way round; its example verifies under content="{body}{timestamp}", see the vector file.
+        unconfirmed="The window, which no page names. One edition of the page on event connectors has the body before "
+        "the timestamp; this is the layout of webhooks.",
         not_covered=f"{_NO_ROUTE}; among them X-Zendesk-Webhook-Invocation-Id. Webhooks that are subscribed to events "
         "hold /id, which can serve as message id; those of triggers have a body of your own.",
     ),

@@ -83,7 +83,9 @@ class KeyRing:
 
     def active(self, now: float) -> tuple[KeyEntry, ...]:
         """The entries that verify at this instant, in order."""
-        return self._at(now).entries
+        begins_unix, ends_unix, entries, _by_key_id = self._period
+        # Most calls lie in the period of the last one, and asking here costs half of asking `_at`.
+        return entries if begins_unix <= now < ends_unix else self._at(now).entries
 
     def named(self, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
         """Those of them with this key id, or without any for None."""

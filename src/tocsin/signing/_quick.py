@@ -1,112 +1,121 @@
 """What `verify` tries first: one walk over a message under a scheme of a common shape. PURE.
 
 Rule: it has no opinion of its own. A message that is spelled as signing spells it gets the verdict of the general way,
-for a third of its overhead; on any other message, and on whatever needs a reason, it has none.
+for a fraction of its overhead; on any other message, and on whatever needs a reason, it has none.
 """
 
 from hmac import compare_digest
 
-from tocsin.signing._base import base_pieces
-from tocsin.signing._components import Parameters
-from tocsin.signing._errors import WrongSignature
+from tocsin.signing._errors import Rejected, WrongDigest, WrongSignature
 from tocsin.signing._keys import KeyRing
 from tocsin.signing._layout import MAX_VALUE_CHARACTERS
 from tocsin.signing._message import Message
+from tocsin.signing._message_id import is_delimited
 from tocsin.signing._scheme import Scheme
-from tocsin.signing._shape import SIGNATURE, Shape
+from tocsin.signing._shape import Bare, Shape
 from tocsin.signing._verified import Verified
 
 
-def verify_quickly(  # noqa: C901, PLR0911, PLR0912  one walk: here a call costs as much as what it does
+def verify_bare(message: Message, scheme: Scheme, bare: Bare, keys: KeyRing, now: float) -> Verified | None:
+    """A message's verdict, or None where the general way has to find it. What is compared is the header's whole value.
+
+    Raises:
+        WrongSignature: as the general way does.
+    """
+    wanted = bare.header
+    length, literal = len(wanted), bare.literal
+    value: str | None = None
+    for given, text in message.headers:
+        # Most names differ in length, and asking that first is the cheapest way past them.
+        if len(given) == length and given.lower() == wanted:
+            if value is not None:
+                return None
+            value = text
+    if value is None or len(value) != bare.value_length or not value.isascii():
+        return None
+    try:
+        pieces = (message.body,) if bare.pieces is None else bare.pieces(message)
+    except Rejected as rejected:
+        _refuse(rejected, value, literal)
+        return None
+    entries = keys.active(now)
+    for entry in entries:
+        # Not ==: its early exit tells a caller how many leading characters are right.
+        if compare_digest(literal + bare.encode(entry.secret.keyed(scheme.hash).digest(pieces)), value):
+            return Verified(message, scheme, entry, None, None, pieces)
+    if entries:
+        _refuse(WrongSignature(), value, literal)
+    return None
+
+
+def verify_quickly(  # noqa: C901, PLR0911  one walk: here a call costs as much as what it does
     message: Message, scheme: Scheme, shape: Shape, keys: KeyRing, now: float
 ) -> Verified | None:
     """A message's verdict, or None where the general way has to find it.
 
     Raises:
-        Rejected: as the general way does: WrongSignature, or what a component raises.
+        Rejected: as the general way does: WrongSignature, WrongDigest, or what a component raises.
         SchemeError: the scheme signs the public URL, and none is configured.
     """
-    fields: dict[str, str] = {}
-    value = _sole_value(message, shape.header) if shape.is_alone else _take_fields(fields, message, shape)
-    if value is None or len(value) > MAX_VALUE_CHARACTERS or not value.isascii():
+    text = _lines(message, shape)
+    if text is None:
         return None
-    if shape.separator is None:
-        if not value.startswith(shape.literal):
-            return None
-        signature = value[len(shape.literal) :]
-    else:
-        if not _take_items(fields, value, shape):
-            return None
-        signature = fields[SIGNATURE]
-    if len(signature) != scheme.compiled.signature_length:
+    if len(text) > MAX_VALUE_CHARACTERS or not text.isascii():
+        return None
+    found = shape.pattern.fullmatch(text)
+    if found is None:
         return None
     timestamp_unix: float | None = None
     if shape.timestamp:
-        timestamp = fields[shape.timestamp]
-        # The one spelling of a number; 0 itself is left to the general way.
-        if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= shape.timestamp_digits):
+        timestamp_unix = float(found[shape.timestamp]) / shape.units_per_s
+        if not shape.least_age_s <= now - timestamp_unix <= shape.most_age_s:
             return None
-        if timestamp[0] == "0":
+    nonce: str | None = None
+    if shape.nonce:
+        nonce = found[shape.nonce]
+        if not is_delimited(nonce, scheme.compiled.nonce_delimiters):
             return None
-        timestamp_unix = int(timestamp) / shape.units_per_s
-        if not -scheme.tolerance_future_s <= now - timestamp_unix <= scheme.tolerance_past_s:
-            return None
-    entries = keys.named(fields[shape.key_id], now) if shape.key_id else keys.active(now)
-    pieces = (message.body,) if shape.is_body else _pieces(message, scheme, shape, fields)
-    for entry in entries:
-        # Not ==: its early exit tells a caller how many leading characters are right.
-        if compare_digest(shape.encode(entry.secret.keyed(scheme.hash).digest(pieces)), signature):
-            return Verified(message, scheme, entry, timestamp_unix, None, pieces)
-    if not entries or not value.isprintable():
+    entries = keys.named(found[shape.key_id], now) if shape.key_id else keys.active(now)
+    if not entries:
         return None
-    raise WrongSignature
+    signature = found[shape.signature]
+    if shape.fits is not None and not shape.fits(found[shape.digest], message):
+        _refuse(WrongDigest("what is sent as the digest"), signature)
+        return None
+    try:
+        pieces = shape.pieces(message, found)
+    except Rejected as rejected:
+        _refuse(rejected, signature)
+        return None
+    for entry in entries:
+        if compare_digest(shape.encode(entry.secret.keyed(scheme.hash).digest(pieces)), signature):
+            return Verified(message, scheme, entry, timestamp_unix, nonce, pieces)
+    _refuse(WrongSignature(), signature)
+    return None
 
 
-def _sole_value(message: Message, wanted: str) -> str | None:
-    """The value of the only header that is read, None unless it is there once."""
-    length = len(wanted)
-    found: str | None = None
-    for given, value in message.headers:
-        # Most names differ in length, and asking that first is the cheapest way past them.
-        if len(given) == length and given.lower() == wanted:
-            if found is not None:
-                return None
-            found = value
-    return found
-
-
-def _take_fields(fields: dict[str, str], message: Message, shape: Shape) -> str | None:
-    """The value of the signature's header, None unless each header that is read is there once; they are the fields."""
+def _lines(message: Message, shape: Shape) -> str | None:
+    """What is read of a message, a line each, None unless each header is there once and the rest is well formed."""
     names, lengths = shape.names, shape.lengths
+    found: dict[str, str] = {}
     for given, value in message.headers:
         if len(given) in lengths:
             name = given.lower()
             if name in names:
-                if name in fields:
+                if name in found:
                     return None
-                fields[name] = value
-    return fields[shape.header] if len(fields) == len(names) else None
+                found[name] = value
+    try:
+        values = shape.values(found)
+        text: str = values if shape.is_alone else "\n".join(values)
+        for read in shape.lines:
+            text = f"{text}\n{read(message)}"
+    except (KeyError, Rejected):
+        return None
+    return text
 
 
-def _take_items(fields: dict[str, str], value: str, shape: Shape) -> bool:
-    """Whether the value holds its items in the declared order and nothing else; their texts are then in the fields."""
-    items = value.split(shape.separator)
-    if len(items) != len(shape.items):
-        return False
-    for (kind, literal), item in zip(shape.items, items):  # noqa: B905  strict costs as much as the rest of the line
-        if not item.startswith(literal):
-            return False
-        fields[kind] = item[len(literal) :]
-    return True
-
-
-def _pieces(message: Message, scheme: Scheme, shape: Shape, fields: dict[str, str]) -> tuple[bytes, ...]:
-    timestamp = fields[shape.timestamp] if shape.timestamp else None
-    if shape.around is None or timestamp is None:
-        key_id = fields[shape.key_id] if shape.key_id else None
-        return base_pieces(message, scheme, Parameters(timestamp, None, key_id))
-    before, after = shape.around
-    octets = timestamp.encode("ascii")
-    if shape.is_stamped_before:
-        return (before % octets, message.body, after) if after else (before % octets, message.body)
-    return before, message.body, after % octets
+def _refuse(rejected: Rejected, text: str, literal: str = "") -> None:
+    """Raise, unless the general way has another reason: it reads a text that begins as declared and can be printed."""
+    if text.startswith(literal) and text.isprintable():
+        raise rejected

@@ -23,7 +23,7 @@ from tocsin.signing._message_id import MessageId
 from tocsin.signing._nearest import unknown
 from tocsin.signing._pointer import JsonPointer, json_pointer
 from tocsin.signing._secret import SECRET_ENCODINGS, Secret
-from tocsin.signing._shape import Shape
+from tocsin.signing._shape import Bare, Shape, find_shape
 from tocsin.signing._template import is_field_name
 from tocsin.signing._timestamp import TIMESTAMP_FORMATS
 
@@ -163,11 +163,12 @@ class Scheme:
                 wanted=self.covered,
             )
         id_header = (self.message_id.header if self.message_id is not None else None) or ""
+        signature_length = len(ENCODINGS[self.encoding](bytes(hashlib.new(self.hash).digest_size)))
         return Compiled(
             content=content,
             layout=layout,
             carrier=carrier,
-            shape=self._shape(content, layout, read) if isinstance(carrier, HeaderCarrier) else None,
+            shape=self._shape(content, layout, read, signature_length) if isinstance(carrier, HeaderCarrier) else None,
             parameter_headers=headers,
             pointers=pointers,
             signature_pointer=in_body,
@@ -180,19 +181,25 @@ class Scheme:
             required_headers=tuple(name for name in content.headers if name.lower() != id_header.lower()),
             nonce_delimiters=content.delimiters("nonce"),
             id_delimiters=content.delimiters(f"header:{id_header}"),
-            signature_length=len(ENCODINGS[self.encoding](bytes(hashlib.new(self.hash).digest_size))),
+            signature_length=signature_length,
         )
 
-    def _shape(self, content: Content, layout: Layout, read: tuple[tuple[str, str], ...]) -> Shape | None:
-        if self._pointers() or self.covered or self.digest is not None or self.key_derivation is not None:
+    def _shape(
+        self, content: Content, layout: Layout, read: tuple[tuple[str, str], ...], signature_length: int
+    ) -> Bare | Shape | None:
+        if self._pointers() or self.covered or self.key_derivation is not None:
             return None
-        return Shape.compile(
+        return find_shape(
             content,
             layout,
             header=self.header,
             read=read,
             encoding=self.encoding,
+            signature_length=signature_length,
             timestamp_format=self.timestamp_format,
+            tolerance_past_s=self.tolerance_past_s,
+            tolerance_future_s=self.tolerance_future_s,
+            digest=None if self.digest is None else DIGESTS[self.digest],
         )
 
     def _filled(self, template: str) -> str:

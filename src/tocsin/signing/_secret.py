@@ -33,7 +33,7 @@ class Secret:
         SchemeError: empty, short, or a key id that could not stand in every header.
     """
 
-    __slots__ = ("_keyed", "_octets", "key_id")
+    __slots__ = ("_derived", "_keyed", "_octets", "key_id")
 
     def __init__(self, octets: bytes, key_id: str | None = None, *, allow_short: bool = False) -> None:
         self.key_id = key_id  # First, so that a half-built secret in a traceback has a repr too.
@@ -44,6 +44,7 @@ class Secret:
             raise SchemeError(fault)
         self._octets = octets
         self._keyed: dict[str, KeyedHash] = {}
+        self._derived: tuple[tuple[str, bytes, tuple[bytes, ...]], KeyedHash] | None = None
 
     @classmethod
     def decode(
@@ -134,21 +135,29 @@ class Secret:
 
     def keyed(self, hash_name: str) -> KeyedHash:
         """The HMAC under this secret; its state is computed once."""
-        found = self._keyed.get(hash_name)
-        if found is None:
+        try:
+            return self._keyed[hash_name]
+        except KeyError:
             # Two threads may both compute it: they compute the same.
-            found = self._keyed[hash_name] = KeyedHash(self._octets, hash_name)
-        return found
+            keyed = self._keyed[hash_name] = KeyedHash(self._octets, hash_name)
+            return keyed
 
     def derived(self, hash_name: str, prefix: bytes, chain: tuple[bytes, ...]) -> KeyedHash:
         """The HMAC under a key derived from this secret: each step of the chain is signed under the key before it.
 
-        It is not remembered: a step that a message names would fill the memory.
+        Only the last one is remembered: a step that messages name, such as the day, would fill the memory.
         """
+        derivation = (hash_name, prefix, chain)
+        last = self._derived
+        if last is not None and last[0] == derivation:
+            return last[1]
         key = prefix + self._octets
         for step in chain:
             key = KeyedHash(key, hash_name).digest((step,))
-        return KeyedHash(key, hash_name)
+        keyed = KeyedHash(key, hash_name)
+        # In one store: another thread sees either derivation with its own key.
+        self._derived = (derivation, keyed)
+        return keyed
 
     def signs_like(self, other: "Secret") -> bool:
         """Whether two secrets give the same signatures, as equal octets do. For configuration, not for messages."""

@@ -6,6 +6,7 @@ for a replay store that remembers headers.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,8 +14,9 @@ from types import MappingProxyType
 from tocsin.signing._errors import Malformed, SchemeError, shown
 
 _DAY_S = 86_400
+# The days before each month, in a common year and in a leap year.
 _MONTHS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
-_FEBRUARY = 2
+_LEAP_MONTHS = (0, 31, *[days + 1 for days in _MONTHS[2:]])
 _EPOCH_YEAR = 1970
 # Every format ends with the year 9999, the last one that ISO 8601 writes with four digits.
 _END_UNIX = 253_402_300_800
@@ -44,12 +46,9 @@ def _days_before_year(year: int) -> int:
     return 365 * past + past // 4 - past // 100 + past // 400
 
 
-def _is_leap(year: int) -> bool:
-    return _days_before_year(year + 1) - _days_before_year(year) > 365  # noqa: PLR2004  the days of a common year
-
-
-def _days_before_month(year: int, month: int) -> int:
-    return _MONTHS[month - 1] + (1 if month > _FEBRUARY and _is_leap(year) else 0)
+def _months(year: int) -> tuple[int, ...]:
+    is_leap = _days_before_year(year + 1) - _days_before_year(year) > 365  # noqa: PLR2004  the days of a common year
+    return _LEAP_MONTHS if is_leap else _MONTHS
 
 
 def _parse_iso(text: str) -> int | None:
@@ -57,7 +56,7 @@ def _parse_iso(text: str) -> int | None:
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
     if year < _EPOCH_YEAR or not 1 <= month <= len(_MONTHS):
         return None
-    days = _days_before_year(year) - _days_before_year(_EPOCH_YEAR) + _days_before_month(year, month) + day - 1
+    days = _days_before_year(year) - _days_before_year(_EPOCH_YEAR) + _months(year)[month - 1] + day - 1
     units = days * _DAY_S + hour * 3600 + minute * 60 + second
     # 30 February, 24:00:00 and a 61st second all count on into the next day or minute, and are then spelled otherwise.
     return units if _render_iso(units) == text else None
@@ -70,8 +69,9 @@ def _render_iso(units: int) -> str:
     while _days_before_year(year + 1) <= days:
         year += 1
     days -= _days_before_year(year)
-    month = max(month for month in range(1, 13) if _days_before_month(year, month) <= days)
-    day = days - _days_before_month(year, month) + 1
+    months = _months(year)
+    month = bisect_right(months, days)
+    day = days - months[month - 1] + 1
     return f"{year:04}-{month:02}-{day:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 

@@ -28,8 +28,9 @@ from tocsin.signing._layout import Presented
 from tocsin.signing._message import Message
 from tocsin.signing._message_id import is_delimited
 from tocsin.signing._origin import parse_origin
-from tocsin.signing._quick import verify_quickly
+from tocsin.signing._quick import verify_bare, verify_quickly
 from tocsin.signing._scheme import Scheme
+from tocsin.signing._shape import Bare
 from tocsin.signing._timestamp import parse_timestamp
 from tocsin.signing._verified import StreamVerified, Verified
 
@@ -63,10 +64,16 @@ def verify(message: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> Ve
             configure, so every message raises it, whoever sent it.
     """
     shape = scheme.compiled.shape
-    if shape is not None:
+    verified: Verified | None = None
+    if isinstance(shape, Bare):
+        verified = verify_bare(message, scheme, shape, keys, now)
+    elif shape is not None:
         verified = verify_quickly(message, scheme, shape, keys, now)
-        if verified is not None:
-            return verified
+    return verify_generally(message, scheme, keys, now) if verified is None else verified
+
+
+def verify_generally(message: Message, scheme: Scheme, keys: KeyRing, now: float) -> Verified:
+    """As `verify`, for every scheme and every spelling: this is what decides, and `_quick` only forestalls it."""
     if scheme.compiled.content.needs_origin:
         parse_origin(message.public_origin)
     first: Rejected | None = None

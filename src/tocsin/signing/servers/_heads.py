@@ -53,7 +53,7 @@ def asgi_target(scope: Mapping[str, object]) -> str:
 
 def asgi_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Header, ...]:
     """The header fields, in wire order."""
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+    return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields])
 
 
 def origin_form(target: str) -> str:
