@@ -59,7 +59,7 @@ def scan(running: Running, reports: Path, *, quick: bool = False, shows: bool = 
     reports.mkdir(parents=True, exist_ok=True)
     report, html = reports / f"{service.name}.json", reports / f"{service.name}.html"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "tocsin", "scan", os.path.relpath(service.plan, LAB.parent)]
+    command = [sys.executable, "-m", "tocsin", "scan", os.path.relpath(service.plan, LAB.parent), "--no-history"]
     command += ["--json", str(report), "--html", str(html)]
     if running.port != service.port:
         command += ["--base-url", running.base_url]

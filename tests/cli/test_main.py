@@ -89,6 +89,23 @@ def test_help_names_every_command_and_what_the_exit_codes_mean(capsys: pytest.Ca
     assert "0 clean or done, 1 violated or rejected, 2 usage, 3 no verdict, 130 interrupted" in said
 
 
+WITH_EXAMPLES = ("scan", "explain", "diff", "runs", "sign", "verify", "schemes", "lab")
+
+
+def test_help_fits_80_columns_and_shows_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        shown = "\n".join(lines)
+        assert command not in WITH_EXAMPLES or f"\n  tocsin {command}" in shown, f"{command}: no examples"
+        # A shell needs the whole of a curl command on one line.
+        assert [line for line in lines if len(line) > 80 and "curl" not in line] == []
+
+
 def test_every_command_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit) as left:

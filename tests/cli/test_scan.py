@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ import jsonschema
 import pytest
 
 import tocsin.report
-from tests.scan.conftest import brisk, elsewhere  # noqa: F401  fixtures
 from tests.scan.services.commanding import plan, said
 from tests.scan.services.desk import Answer, Desk
 from tests.scan.services.racy import Unlocked
@@ -19,12 +17,6 @@ from tests.scan.services.serving import serving
 from tocsin.wire.testing import RecordingPeer, Script
 
 pytestmark = pytest.mark.usefixtures("brisk", "elsewhere")
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    with serving(Desk()) as served:
-        yield served
 
 
 def test_a_clean_service_exits_0_and_a_pipe_gets_no_control_codes(
@@ -103,7 +95,7 @@ def test_a_port_that_does_not_speak_http_is_one_line_and_exit_3(capsys: pytest.C
         code, out, err = said(capsys, plan(desk))
     assert (code, out) == (3, "")
     assert err.startswith("tocsin: nothing to scan: ")
-    assert err.endswith("what came back is not HTTP/1.1\n")
+    assert err.endswith("what came back is not HTTP\n")
 
 
 @pytest.mark.parametrize("then", ["close", "keep"])
@@ -128,8 +120,8 @@ def test_a_service_that_hangs_up_on_a_first_word_that_it_does_not_know_is_scanne
         (["."], "tocsin: plan .: Is a directory\n"),
         (["latin.toml"], "tocsin: plan latin.toml: not UTF-8, as TOML is\n"),
         (["broken.toml"], "tocsin: not TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)\n"),
-        ([], "tocsin: wanted one of PLAN and --curl\n"),
-        (["plan.toml", "--curl", "curl http://127.0.0.1"], "tocsin: wanted one of PLAN and --curl\n"),
+        ([], "tocsin: wanted one of PLAN, --curl and --rerun\n"),
+        (["plan.toml", "--curl", "curl http://127.0.0.1"], "tocsin: wanted one of PLAN, --curl and --rerun\n"),
         (["--curl", "curl http://127.0.0.1"], "tocsin: --curl wants --scheme NAME and --secret-env NAME\n"),
         (
             ["plan.toml", "--only", "over-alocation"],
@@ -179,18 +171,20 @@ def test_a_plan_that_cannot_be_meant_or_permitted_is_one_line_and_exit_2(
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, plan(desk, mix=[{"request": "POST /cancel"}]), "--dry-run", "--only", DUPLICATES)
+    code, out, err = said(capsys, plan(desk, reset=None, budget={"effects": 900}), "--dry-run", "--only", DUPLICATES)
 
     assert (code, err, desk.asked) == (0, "", [])
     assert '  POST /order (signed)\n    Content-Type: application/json\n    {"order_id":"{{uuid}}"' in out
-    assert "Note: [mix] is read over: bursts of different requests is not built yet" in out
+    assert "Note: [budget] effects = 900: without [reset], only --accept-effects grants more than 500" in out
     assert "signature-bypass" not in out
     assert out.endswith("Nothing was sent.\n")
 
 
-def test_what_a_plan_says_and_this_version_reads_over_is_noted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = said(capsys, plan(desk, mix=[{"request": "POST /cancel"}]), "--only", BYPASS)
-    assert (code, err) == (0, "tocsin: note: [mix] is read over: bursts of different requests is not built yet\n")
+def test_what_a_plan_says_and_cannot_have_is_noted(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    words = plan(desk, reset=None, budget={"effects": 900}), "--accept-effects", "900", "--only", BYPASS
+    code, _, err = said(capsys, *words)
+    note = "[budget] effects = 900: without [reset], only --accept-effects grants more than 500"
+    assert (code, err) == (0, f"tocsin: note: {note}\n")
 
 
 def test_quick_is_at_most_8_s_and_no_longer_than_the_plan_says(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,6 +175,7 @@ def a_run(*findings: Finding, checks: Sequence[str] | None = None, interrupted: 
         seed=17,
         started_at_unix=1_795_296_245.25,
         budget_s=60.0,
+        delivery="http/1.1, because without TLS there is no ALPN to choose h2",
     )
     left_behind = "12 orders named order-17 and later" if interrupted else ""
     return started, findings, RunEnded(23.44, 4_212, 31, interrupted, left_behind)

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -9,6 +10,8 @@ from tocsin.events import RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Verdict
 from tocsin.history import History
 from tocsin.report.html import render
+from tocsin.report.standing import Terms
+from tocsin.report.summary import summary_of
 
 Run = tuple[RunStarted, tuple[Finding, ...], RunEnded]
 
@@ -77,7 +80,7 @@ def test_nothing_is_loaded_and_nothing_runs(run: Run) -> None:
 
 def test_links_lead_only_within_the_page_and_to_the_list_of_weaknesses(run: Run) -> None:
     for target in Outline(render(*run)).values("href"):
-        assert re.fullmatch(r"#finding-\d+|https://cwe\.mitre\.org/data/definitions/\d+\.html", target)
+        assert re.fullmatch(r"#[a-z-]+|https://cwe\.mitre\.org/data/definitions/\d+\.html", target)
 
 
 def test_hostile_text_is_shown_and_does_nothing(run: Run) -> None:
@@ -116,6 +119,38 @@ def test_a_burst_of_equal_requests_says_what_they_are(crowded_run: Run, run: Run
     same = History(history.operations[:2])
     finding = Finding("a", "?", Verdict.INCONCLUSIVE, Evidence("because", timeline=same))
     assert "2 requests, all POST /order order-17; 2 answered 201;" in render(run[0], [finding], run[2])
+
+
+def test_grade_and_score_are_in_the_header_with_what_cost_them(run: Run) -> None:
+    text = render(*run)
+    assert '<span class="letter">F</span> <span class="points">0 of 100</span>' in text
+    assert re.search(r"over-allocation</td><td[^>]*>&minus;60</td><td></td>", text)
+    assert re.search(r"reordering</td><td[^>]*>&minus;11</td><td>no answer</td>", text)
+
+
+def test_what_was_sent_is_told_by_style_and_size(run: Run) -> None:
+    assert re.search(r"<td>new connection</td><td[^>]*>8</td>", render(*run))
+
+
+def test_all_clean_limits_are_stated_at_once(make_run: Callable[..., Run], run: Run) -> None:
+    clean = run[1][4]
+    assert "All at once" not in render(*make_run(clean))
+    twice = make_run(clean, dataclasses.replace(clean, check="signature-bypass"))
+    assert "All at once, with 95 %: effect-before-verification: at most 2.5 % a probe; signature-" in render(*twice)
+
+
+def test_a_check_can_be_linked_to_by_its_id(run: Run) -> None:
+    outline = Outline(render(*run))
+    assert {finding.check for finding in run[1]} <= set(outline.values("id"))
+    assert {f"#{finding.check}" for finding in run[1]} <= set(outline.values("href"))
+
+
+def test_what_the_baseline_knows_is_marked(run: Run) -> None:
+    text = render(*run, Terms(baseline=summary_of(run[0], run[1][:1])))
+    assert "High, known" not in text
+    assert '<span class="label">high, known by the baseline</span>' in text
+    assert '<span class="label">critical</span>' in text
+    assert "<b>Known by the baseline:</b> 1 violation</p>" in text
 
 
 def luminance(colour: str) -> float:

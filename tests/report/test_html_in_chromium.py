@@ -169,6 +169,33 @@ def test_the_reader_s_own_preference_decides_between_light_and_dark(open_report:
     assert grounds == ["rgb(246, 245, 241)", "rgb(20, 22, 26)"]
 
 
+@WIDTHS
+def test_a_reader_can_look_at_one_verdict_alone(open_report: Open, run: Run, width_px: int) -> None:
+    page = open_report(run, width_px)
+    shown = {
+        "Violated": ["over-allocation", "concurrent-duplicate"],
+        "Inconclusive": ["signature-bypass"],
+        "Not observed": ["sequential-replay", "effect-before-verification"],
+        "Not applicable": ["stale-timestamp"],
+    }
+    every = [check for checks in shown.values() for check in checks]
+    for verdict, checks in shown.items():
+        page.get_by_role("radio", name=verdict).check()
+        assert [check for check in every if page.locator(f"[id={check}]").is_visible()] == checks
+        assert page.locator("#not-run").is_visible() == (verdict == "Inconclusive")
+    page.emulate_media(media="print")
+    assert all(page.locator(f"[id={check}]").is_visible() for check in every)
+    page.emulate_media(media="screen")
+    page.get_by_role("link", name="over-allocation").first.click()
+    assert page.locator("[id=over-allocation]").is_visible()
+    page.get_by_role("radio", name="All").check()
+    assert all(page.locator(f"[id={check}]").is_visible() for check in every)
+
+
+def test_where_there_is_one_verdict_there_is_nothing_to_choose(open_report: Open, clean_run: Run) -> None:
+    assert open_report(clean_run, DESK_PX).get_by_role("radio").count() == 0
+
+
 def test_paper_shows_what_a_screen_folds_away(open_report: Open, run: Run) -> None:
     page = open_report(run, DESK_PX)
     fact = page.get_by_text("also sequential")

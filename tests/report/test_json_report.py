@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from tocsin.events import RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Verdict
 from tocsin.report.json_report import render
+from tocsin.report.standing import Terms
+from tocsin.report.summary import summary_of
 
 Run = tuple[RunStarted, tuple[Finding, ...], RunEnded]
 Change = Callable[[dict[str, Any]], object]
@@ -50,6 +52,25 @@ def test_every_check_run_is_in_it_and_the_worst_is_on_top(run: Run) -> None:
     assert report["started_at"] == "2026-11-21T21:24:05Z"
 
 
+def test_the_score_comes_with_what_it_was_lost_by(run: Run) -> None:
+    report = json.loads(render(*run))
+    assert (report["schema"], report["score"], report["grade"]) == (2, 0, "F")
+    assert report["lost"] == {
+        "concurrent-duplicate": 40,
+        "over-allocation": 60,
+        "signature-bypass": 11,
+        "reordering": 11,
+    }
+    assert report["unanswered"] == ["signature-bypass", "reordering"]
+    assert [limit["of"] for limit in report["joint_limits"]] == ["effect-before-verification"]
+
+
+def test_a_finding_says_whether_the_baseline_knew_it(run: Run) -> None:
+    terms = Terms(baseline=summary_of(run[0], run[1][:1]))
+    known = {finding["check"]: finding["known"] for finding in json.loads(render(*run, terms))["findings"]}
+    assert [check for check, is_known in known.items() if is_known] == ["concurrent-duplicate"]
+
+
 def test_facts_stand_beside_the_summary(run: Run) -> None:
     evidence = json.loads(render(*run))["findings"][0]["evidence"]
     assert evidence["variants"]["identical"]["verdict"] == "VIOLATED"
@@ -78,7 +99,13 @@ def test_text_of_others_stays_escaped_wherever_the_file_is_shown(run: Run) -> No
 
 
 WRONG: dict[str, Change] = {
-    "a member that nobody documented": lambda report: report.update(score=1),
+    "a member that nobody documented": lambda report: report.update(points=1),
+    "another version of the schema": lambda report: report.update(schema=1),
+    "a score above 100": lambda report: report.update(score=101),
+    "a grade that is none": lambda report: report.update(grade="E"),
+    "a cost of nothing": lambda report: report["lost"].update({"over-allocation": 0}),
+    "an id that is none": lambda report: report["findings"][0].update(id="7c1f"),
+    "a limit without name": lambda report: report["joint_limits"][0].update(of=""),
     "no findings": lambda report: report.pop("findings"),
     "no seed": lambda report: report.pop("seed"),
     "an unknown verdict": lambda report: report.update(verdict="SAFE"),

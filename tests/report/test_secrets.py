@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tocsin.events import Event, RunEnded, RunStarted
 from tocsin.findings import Finding
-from tocsin.report import html, json_report
+from tocsin.report import html, json_report, junit, sarif
 from tocsin.report.terminal import TerminalReport
 
 Run = tuple[RunStarted, tuple[Finding, ...], RunEnded]
@@ -30,6 +30,7 @@ def test_a_secret_around_the_run_is_in_no_report(
         for event in events_of(run):
             report.handle(event)
     assert isinstance(console.file, io.StringIO)
-    for shown in (console.file.getvalue(), json_report.render(*run), html.render(*run)):
+    rendered = [report.render(*run) for report in (json_report, html, sarif, junit)]
+    for shown in (console.file.getvalue(), *rendered):
         assert "orders.toml" in shown
         assert CANARY not in shown

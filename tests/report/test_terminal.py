@@ -10,7 +10,7 @@ from typing import TextIO
 import pytest
 from rich.console import Console
 
-from tocsin.events import CheckStarted, Event, RunEnded, RunStarted
+from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Finding, Verdict
 from tocsin.report.terminal import TerminalReport
 
@@ -60,7 +60,7 @@ def test_command_and_code_can_be_copied_as_they_stand(run: Run, events_of: Event
             assert finding.remedy.guard_call in shown
 
 
-def test_a_pipe_gets_one_line_a_check_as_it_concludes(run: Run, events_of: EventsOf) -> None:
+def test_a_pipe_gets_the_lines_of_a_check_as_it_concludes(run: Run, events_of: EventsOf) -> None:
     """Each in the moment of its event, and no progress."""
     console = Console(file=io.StringIO(), width=80)
     assert isinstance(console.file, io.StringIO)
@@ -73,7 +73,11 @@ def test_a_pipe_gets_one_line_a_check_as_it_concludes(run: Run, events_of: Event
             case "RunStarted":
                 assert new.startswith("tocsin 0.1.0: POST /order at http://127.0.0.1:8000\n")
             case "FindingMade":
-                assert new.count("\n") == 1
+                assert isinstance(event, FindingMade)
+                first, *worth = new.splitlines()
+                assert first.startswith(f"{event.finding.check} ")
+                assert bool(worth) == (event.finding.verdict in {Verdict.NOT_OBSERVED, Verdict.NOT_APPLICABLE})
+                assert all(line.startswith("    ") for line in worth)
             case _:
                 assert new == ""
 
@@ -189,6 +193,7 @@ def test_a_real_terminal_shows_progress_and_then_the_result(
     assert "0 of 7 checks, 0 bursts, " in progress
     assert "6 of 7 checks, 12 bursts (6 void), " in progress
     assert "Rerun:" not in progress
+    assert result.count("\nover-allocation ") == 1
     # The progress is wiped: the cursor goes up over it, line by line.
     assert "\x1b[1A\x1b[2K" in result
     assert result.index("\x1b[1A\x1b[2K") < result.index("Rerun:")

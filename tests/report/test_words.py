@@ -4,7 +4,9 @@ import pytest
 
 from tocsin.events import RunEnded, RunStarted
 from tocsin.findings import Bound, Evidence, Finding, Verdict, worst_verdict
-from tocsin.report._words import VERDICTS, bound, conclusion, counted, duration, effects, not_run
+from tocsin.report._words import VERDICTS, bound, conclusion, counted, duration, effects, graded, joint, not_run
+from tocsin.report.scan_bound import JointLimit
+from tocsin.report.score import Score
 
 Run = tuple[RunStarted, tuple[Finding, ...], RunEnded]
 
@@ -69,3 +71,15 @@ def test_a_run_in_a_sentence(
     checks = [*(finding.check for finding in findings), *["never-ran"] * missing]
     started, concluded, _ = make_run(*findings, checks=checks)
     assert said in conclusion(worst_verdict(concluded, started.checks), started, concluded)
+
+
+def test_a_score_says_what_it_was_lost_by() -> None:
+    assert graded(Score(100, (), ())) == "Grade A, 100 of 100."
+    assert graded(Score(49, (("a", 40), ("b", 11)), ("b",))) == "Grade F, 49 of 100 (a -40, b -11)."
+
+
+def test_limits_are_stated_together_only_where_there_are_several() -> None:
+    limit, ended = JointLimit("a", 150, "bursts", 0.0198), RunEnded(1.0, 2, 3)
+    assert joint([], ended) == joint([limit], ended) == ""
+    assert joint([limit, limit], RunEnded(1.0, 2, 3, statement="All 2 together")) == "All 2 together."
+    assert joint([limit, limit], ended) == "All at once, with 95 %: a: at most 2.0 % a burst; a: at most 2.0 % a burst."

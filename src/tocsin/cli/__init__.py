@@ -7,12 +7,22 @@ import traceback
 from collections.abc import Sequence
 
 from tocsin import __version__
-from tocsin.cli import lab, scan, schemes, sign, verify
+from tocsin.cli import claims, diff, explain, lab, runs, scan, schemes, sign, verify
 from tocsin.cli._errors import Unfinished, UsageError
 
 _NO_VERDICT = 3
 # In the order in which help lists them.
-COMMANDS = {"scan": scan, "sign": sign, "verify": verify, "schemes": schemes, "lab": lab}
+COMMANDS = {
+    "scan": scan,
+    "explain": explain,
+    "diff": diff,
+    "runs": runs,
+    "sign": sign,
+    "verify": verify,
+    "schemes": schemes,
+    "claims": claims,
+    "lab": lab,
+}
 # 128 + SIGINT, as shells report a command that Ctrl-C ended.
 _INTERRUPTED = 130
 # EX_SOFTWARE of sysexits.h. Python's own 1 for an uncaught exception would read as "violated".

@@ -1,7 +1,9 @@
-"""Where a scan's events go: the terminal at once, files at the end, and an exit code."""
+"""Where a scan's events go: the terminal at once, files and the history at the end, and an exit code."""
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,10 +11,29 @@ from typing import Self
 from rich.console import Console
 
 from tocsin.cli._errors import UsageError
+from tocsin.cli._run_archive import Origin, RunArchive
 from tocsin.events import Event, FindingMade, RunEnded, RunStarted
-from tocsin.findings import EXIT_CODES, Finding, Verdict, worst_verdict
-from tocsin.report import html, json_report
+from tocsin.findings import EXIT_CODES, Finding, Verdict
+from tocsin.report import html, json_report, junit, sarif
+from tocsin.report.standing import NO_TERMS, Terms, standing
 from tocsin.report.terminal import TerminalReport
+
+_RENDERERS = {"json": json_report.render, "html": html.render, "sarif": sarif.render, "junit": junit.render}
+_NAMES = {"json": "JSON", "html": "HTML", "sarif": "SARIF", "junit": "JUnit"}
+_UNTOLD = EXIT_CODES[Verdict.INCONCLUSIVE]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a run is kept.
+
+    Args:
+        asked_for: whether the user named the file: then it is an error if the run cannot be kept there.
+    """
+
+    archive: RunArchive
+    origin: Origin
+    asked_for: bool
 
 
 class _Console(Console):
@@ -22,20 +43,33 @@ class _Console(Console):
 
 
 class ScanReport:
-    """Takes events until RunEnded, then writes the files that were asked for; also when the run was interrupted.
+    """Takes events until RunEnded, then writes what was asked for; also when the run was interrupted.
+
+    Args:
+        files: where to write which report: "json", "html", "sarif", "junit"; None where it is not wanted.
+        terms: what decides about the exit code.
+        keeping: where the run is kept, or None.
+
+    Attributes:
+        findings: what was concluded so far.
 
     Raises:
         UsageError: a file cannot be written where it was asked for; said before anything is sent.
     """
 
-    def __init__(self, *, json: str | None, html: str | None) -> None:
-        self._files = {"json": json, "html": html}
-        for path in (json, html):
-            if path is not None:
-                _check_writable(Path(path))
-        self._terminal = TerminalReport(_Console(file=sys.stdout))
+    def __init__(
+        self, files: Mapping[str, str | None], terms: Terms = NO_TERMS, keeping: Keeping | None = None
+    ) -> None:
+        self._files = {name: path for name, path in files.items() if path is not None}
+        for path in self._files.values():
+            _check_writable(Path(path))
+        if keeping is not None and keeping.asked_for:
+            _check_writable(keeping.archive.path)
+        self._terms = terms
+        self._keeping = keeping
+        self._terminal = TerminalReport(_Console(file=sys.stdout), terms)
         self._started: RunStarted | None = None
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._unwritten = False
 
     def __enter__(self) -> Self:
@@ -52,35 +86,46 @@ class ScanReport:
         if isinstance(event, RunStarted):
             self._started = event
         elif isinstance(event, FindingMade):
-            self._findings.append(event.finding)
-        written = self._write(event) if isinstance(event, RunEnded) else []
+            self.findings.append(event.finding)
+        written = [*self._keep(event), *self._write(event)] if isinstance(event, RunEnded) else []
         self._terminal.handle(event)
         for line in written:
             print(line)
 
     def exit_code(self) -> int:
-        """0 clean, 1 violated, 3 not told. A violation that was seen stays one, whatever else could not be told."""
-        asked = self._started.checks if self._started else ()
-        code = EXIT_CODES[worst_verdict(self._findings, asked)]
+        """0 clean or accepted, 1 violated, 3 not told. What was seen stays so, whatever else could not be told."""
+        code = standing(self._started, self.findings, self._terms).exit_code if self._started else _UNTOLD
         # Whoever asked for a report and has none has not been told.
-        return EXIT_CODES[Verdict.INCONCLUSIVE] if self._unwritten and not code else code
+        return _UNTOLD if self._unwritten and not code else code
 
     def _write(self, ended: RunEnded) -> list[str]:
         """Write the files; what to say about those that are there now."""
         assert self._started is not None, "RunStarted comes first"
         written = []
-        for name, render in (("json", json_report.render), ("html", html.render)):
-            path = self._files[name]
-            if path is None:
-                continue
+        for name, path in self._files.items():
             try:
-                Path(path).write_text(render(self._started, self._findings, ended), encoding="utf-8")
+                Path(path).write_text(
+                    _RENDERERS[name](self._started, self.findings, ended, self._terms), encoding="utf-8"
+                )
             except OSError as error:
                 self._unwritten = True
                 print(f"tocsin: {path} could not be written: {error.strerror}", file=sys.stderr)
             else:
-                written.append(f"{name.upper()} report: {path}")
+                written.append(f"{_NAMES[name]} report: {path}")
         return written
+
+    def _keep(self, ended: RunEnded) -> list[str]:
+        """Put the run into the history; what to say about it. One that nobody asked for fails without harm."""
+        assert self._started is not None, "RunStarted comes first"
+        if self._keeping is None:
+            return []
+        report = json_report.render(self._started, self.findings, ended, self._terms)
+        try:
+            return [f"Run {self._keeping.archive.add(report, self._keeping.origin)} (tocsin runs)"]
+        except UsageError as error:
+            self._unwritten = self._unwritten or self._keeping.asked_for
+            print(f"tocsin: note: this run is not kept: {error}", file=sys.stderr)
+            return []
 
 
 def _check_writable(path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tocsin.cli._errors import Unfinished, UsageError
+from tocsin.cli._report_options import REPORTS, add_report_options, archive_of, terms_of
+from tocsin.cli._rerun import announce, origin_of, outcome, prepare
 
 if TYPE_CHECKING:
     from tocsin.cli._scan_report import ScanReport
@@ -25,8 +27,18 @@ _EXAMPLE = """\
 examples:
   tocsin scan plan.toml
   tocsin scan plan.toml --only concurrent-duplicate --html report.html
+  tocsin scan plan.toml --sarif tocsin.sarif --baseline accepted.json
+  tocsin scan --rerun be6089131821
   tocsin scan --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"{{uuid}}\\"}'" \\
-      --scheme hex-sha256-body --secret-env ORDERS_SECRET --state "GET /orders/{{uuid}}" --pointer /count
+      --scheme hex-sha256-body --secret-env ORDERS_SECRET \\
+      --state "GET /orders/{{uuid}}" --pointer /count
+
+exit codes:
+  0    no check was violated, or the threshold is reached
+  1    a check was violated
+  2    usage; nothing was sent
+  3    inconclusive: not everything could be told
+  130  ended by Ctrl-C
 """
 
 
@@ -35,19 +47,26 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = subparsers.add_parser(
         "scan",
         help="race a running service from outside and give a verdict",
-        description="Race a running service from outside, read its state, and give a verdict with evidence and bound.",
+        description="Race a running service from outside, read its state, and give a verdict with\nevidence and bound.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="plan file (TOML)")
     parser.add_argument("--only", metavar="CHECK,...", help="run these checks and no others")
+    parser.add_argument(
+        "--opt-in",
+        metavar="CHECK",
+        action="append",
+        default=[],
+        choices=["comparison-timing"],
+        help="run a check as well that takes long: comparison-timing",
+    )
     parser.add_argument("--quick", action="store_true", help=f"within {_QUICK_S:g} s; the bounds say what that costs")
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     parser.add_argument("--base-url", metavar="URL", help="in place of the plan's")
     parser.add_argument("--seed", type=int, metavar="N", help="repeat the sizes and orders of another scan")
+    add_report_options(parser)
     rails = parser.add_argument_group("permission")
     rails.add_argument(
         "--authorized-for",
@@ -58,6 +77,19 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     rails.add_argument(
         "--accept-effects", type=int, metavar="N", help="accept up to N state changes that nothing resets"
+    )
+    rails.add_argument(
+        "--allow-oracle",
+        metavar="KIND",
+        action="append",
+        default=[],
+        choices=["sql", "command", "file"],
+        help="run the plan's queries (sql) or commands (command), or read its files (file), on this machine",
+    )
+    rails.add_argument(
+        "--ownership-proof",
+        metavar="TOKEN",
+        help="send nothing but a question for this token (/.well-known/tocsin-ownership) until every host has shown it",
     )
     curl = parser.add_argument_group("without a plan file")
     curl.add_argument("--curl", metavar="COMMAND", help="the request; {{uuid}} and {{nonce}} in it are made anew")
@@ -78,36 +110,48 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         from tocsin import scan as scanner  # noqa: PLC0415  the scan extra is needed only here
-        from tocsin.cli._scan_report import ScanReport  # noqa: PLC0415  as above
+        from tocsin.cli._scan_report import Keeping, ScanReport  # noqa: PLC0415  as above
     except ModuleNotFoundError as error:
         raise UsageError(f"scanning needs {error.name}: pip install 'tocsin[scan]'") from None
+    archive = archive_of(args)
+    rerun = None if args.rerun is None else prepare(args, archive)
     try:
         plan = _plan(args)
         scanner.rehearse(plan)
         wanted = _wanted(args.only)
         checks = [check for check in scanner.CHECKS if check.id in wanted]
+        seed = secrets.randbelow(2**32) if args.seed is None else args.seed
+        # Whoever names a check with --only has asked for it.
+        opted_in = frozenset(args.opt_in) | (frozenset() if args.only is None else frozenset(wanted))
+        options = scanner.Options(checks, seed, _command(args, plan), opted_in)
         if args.dry_run:
-            print(scanner.describe(plan, checks))
+            print(scanner.describe(plan, options))
             return 0
         plan = _authorised(plan, args)
-        seed = secrets.randbelow(2**32) if args.seed is None else args.seed
-        options = scanner.Options(checks, seed, _command(args, plan))
-        return _scan(plan, options, args, ScanReport(json=args.json, html=args.html))
+        terms = terms_of(args, str(plan.request))
+        keeping = None if args.no_history else Keeping(archive, origin_of(args), asked_for=args.history is not None)
+        report = ScanReport({name: getattr(args, name) for name in REPORTS}, terms, keeping)
+        if rerun is not None:
+            announce(rerun)
+        code = _scan(plan, options, args, report)
+        if rerun is not None:
+            print(outcome(rerun, report.findings))
     except (scanner.PlanError, scanner.RailError) as error:
         raise UsageError(str(error)) from None
+    return code
 
 
 def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "ScanReport") -> int:
     from tocsin import scan as scanner  # noqa: PLC0415  as above
-    from tocsin.signing import SchemeError, secret_from_table  # noqa: PLC0415  not for --dry-run
+    from tocsin.signing import SchemeError  # noqa: PLC0415  as above
     from tocsin.wire import DeliveryError  # noqa: PLC0415  as above
 
+    folder = Path(args.plan or ".").parent
     try:
-        # The service chose its secret; authorise has refused a literal one for any host but this.
-        secret = secret_from_table(
-            plan.signing, folder=Path(args.plan or ".").parent, allow_value=True, allow_short=True
-        )
-        addresses = scanner.addresses(plan)
+        secret, *others = scanner.senders(plan, folder)
+        addresses = scanner.addresses(plan, folder=folder)
+        if args.ownership_proof is not None:
+            scanner.prove_ownership(addresses, args.ownership_proof)
         _knock(addresses[""])
     except SchemeError as error:
         raise UsageError(f"[signing] {error}") from None
@@ -116,7 +160,9 @@ def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "S
     for note in plan.notes:
         print(f"tocsin: note: {note}", file=sys.stderr)
     with report:
-        scanner.run(plan, secret, addresses, options, report.handle)
+        scanner.run(
+            plan, secret, addresses, options, report.handle, others=others, folder=Path(args.plan or ".").parent
+        )
     return report.exit_code()
 
 
@@ -133,12 +179,12 @@ def _knock(address: "Address") -> None:
 
 
 def _plan(args: argparse.Namespace) -> "Plan":
-    from tocsin.scan import plan_from_tables, plan_from_toml  # noqa: PLC0415  the scan extra
+    from tocsin.scan import beside, plan_from_tables, plan_from_toml  # noqa: PLC0415  the scan extra
 
     if (args.plan is None) == (args.curl is None):
-        raise UsageError("wanted one of PLAN and --curl")
+        raise UsageError("wanted one of PLAN, --curl and --rerun")
     if args.plan is not None:
-        plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url)
+        plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url, files=beside(Path(args.plan).parent))
     else:
         plan = plan_from_tables(_tables(args), "--curl", base_url=args.base_url)
     if args.quick:
@@ -199,7 +245,7 @@ def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
     if args.accept_effects is not None and args.accept_effects < 1:
         raise UsageError(f"--accept-effects {args.accept_effects}: wanted 1 or more")
     try:
-        return authorise(plan, args.authorized_for, accept_effects=args.accept_effects)
+        return authorise(plan, args.authorized_for, accept_effects=args.accept_effects, allow_oracle=args.allow_oracle)
     except EffectsNotAccepted:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
@@ -207,7 +253,7 @@ def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
         print("Accept them? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise UsageError("not accepted; nothing was sent") from None
-        return authorise(plan, args.authorized_for, accept_effects=plan.budget.effects)
+        return authorise(plan, args.authorized_for, accept_effects=plan.budget.effects, allow_oracle=args.allow_oracle)
 
 
 def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
@@ -224,6 +270,9 @@ def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
         ("--per-effect", args.per_effect if args.state and args.per_effect != 1 else None),
         ("--base-url", args.base_url),
         ("--accept-effects", args.accept_effects),
+        *(("--opt-in", check) for check in args.opt_in),
+        *(("--allow-oracle", kind) for kind in args.allow_oracle),
+        ("--ownership-proof", args.ownership_proof),
         *(("--authorized-for", host) for host in args.authorized_for),
     ):
         words += [] if value is None else [option, str(value)]

@@ -54,10 +54,10 @@ def column_heads(check_columns: int) -> Line:
     return ((_columns("check", check_columns, "verdict", "effects", "severity"), "dim"),)
 
 
-def verdict_line(finding: Finding, check_columns: int) -> Line:
-    """One check's conclusion: check, verdict, effects, severity."""
+def verdict_line(finding: Finding, check_columns: int, *, known: bool = False) -> Line:
+    """One check's conclusion: check, verdict, effects, severity, and whether a baseline knows it."""
     verdict = finding.verdict.value
-    severity = "" if finding.severity is Severity.NONE else finding.severity.value
+    severity = "" if finding.severity is Severity.NONE else finding.severity.value + (", known" if known else "")
     whole = _columns(one_line(finding.check), check_columns, verdict, effects(finding), severity)
     check, rest = whole[: check_columns + 2], whole[check_columns + 2 + len(verdict) :]
     return ((check, ""), (verdict, VERDICT_STYLES[finding.verdict]), (rest, ""))

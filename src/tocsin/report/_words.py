@@ -5,8 +5,10 @@ Rule: no report says "safe". Not observed is worth its bound, and nothing more.
 
 from collections.abc import Sequence
 
-from tocsin.events import RunStarted
+from tocsin.events import RunEnded, RunStarted
 from tocsin.findings import Finding, Verdict
+from tocsin.report.scan_bound import JointLimit
+from tocsin.report.score import Score
 
 VERDICTS = {
     Verdict.VIOLATED: "Violated",
@@ -67,3 +69,18 @@ def conclusion(verdict: Verdict, started: RunStarted, findings: Sequence[Finding
         clean = sum(finding.verdict is Verdict.NOT_OBSERVED for finding in findings)
         return f"{clean} of {of_all} ran clean. That is worth the bound of each, and no more."
     return "No check applies to this plan, so nothing was tested."
+
+
+def graded(score: Score) -> str:
+    """The score with what it was lost by: "Grade D, 60 of 100 (over-allocation -40)."."""
+    lost = ", ".join(f"{check} -{cost}" for check, cost in score.lost)
+    return f"Grade {score.grade}, {score.points} of 100{f' ({lost})' if lost else ''}."
+
+
+def joint(limits: Sequence[JointLimit], ended: RunEnded) -> str:
+    """What all clean checks are worth together: what the run says of it, else the limits; "" without several."""
+    if ended.statement:
+        return f"{ended.statement.removesuffix('.')}."
+    if len(limits) < 2:  # noqa: PLR2004  one alone is its own bound
+        return ""
+    return f"All at once, with 95 %: {'; '.join(str(limit) for limit in limits)}."

@@ -4,6 +4,7 @@ Rule: everything from outside goes through autoescape and through `_plain_text`;
 style, so that even a hole in both could load nothing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +13,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tocsin.events import RunEnded, RunStarted
-from tocsin.findings import Finding, Severity, Verdict, worst_first, worst_verdict
+from tocsin.findings import Finding, Severity, Verdict, worst_first
 from tocsin.history import History
 from tocsin.report._facts import Shaped, shaped
 from tocsin.report._plain_text import line, lines
 from tocsin.report._utc import rfc3339
-from tocsin.report._words import HEADLINES, VERDICTS, bound, conclusion, counted, duration, effects, not_run
+from tocsin.report._words import HEADLINES, VERDICTS, bound, conclusion, counted, duration, effects, joint, not_run
+from tocsin.report.explanation import explained
 from tocsin.report.layout import Timeline, timeline
+from tocsin.report.scan_bound import joint_limits
+from tocsin.report.standing import NO_TERMS, Terms, standing
+from tocsin.report.summary import finding_id
+
+# In the order of the page.
+_FILTERS = (Verdict.VIOLATED, Verdict.INCONCLUSIVE, Verdict.NOT_OBSERVED, Verdict.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +39,58 @@ class _Drawing:
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """A finding with its anchor, and with its facts and its burst ready to be shown."""
+    """A finding with its anchor, and with its facts and its burst ready to be shown.
+
+    Args:
+        anchor: made of the check's id, so that a link into one report leads to the same check in the next.
+        identity: see `finding_id`.
+        known: by the baseline.
+    """
 
     anchor: str
     finding: Finding
+    identity: str
+    known: bool
     facts: dict[str, Shaped]
     drawing: _Drawing | None
 
+    @property
+    def explained(self) -> bool:
+        """Whether `tocsin explain` has something to say."""
+        return self.finding.check in explained()
 
-def render(started: RunStarted, findings: Sequence[Finding], ended: RunEnded) -> str:
+
+def render(started: RunStarted, findings: Sequence[Finding], ended: RunEnded, terms: Terms = NO_TERMS) -> str:
     """The report as a whole HTML document."""
-    verdict = worst_verdict(findings, started.checks)
-    cards = [_card(place, finding) for place, finding in enumerate(worst_first(findings), start=1)]
+    stood = standing(started, findings, terms)
+    missing = not_run(started, findings)
+    cards = [
+        _card(place, finding, started.operation, known=finding.check in stood.known)
+        for place, finding in enumerate(worst_first(findings), start=1)
+    ]
+    groups = {verdict: [card for card in cards if card.finding.verdict is verdict] for verdict in Verdict}
     return _template().render(
         started=started,
         ended=ended,
-        verdict=verdict,
-        conclusion=conclusion(verdict, started, findings),
-        argued=[card for card in cards if card.finding.verdict in {Verdict.VIOLATED, Verdict.INCONCLUSIVE}],
-        clean=[card for card in cards if card.finding.verdict is Verdict.NOT_OBSERVED],
-        not_applicable=[card for card in cards if card.finding.verdict is Verdict.NOT_APPLICABLE],
-        not_run=not_run(started, findings),
+        verdict=stood.verdict,
+        stood=stood,
+        joint=joint(joint_limits(findings), ended),
+        conclusion=conclusion(stood.verdict, started, findings),
+        argued=[*groups[Verdict.VIOLATED], *groups[Verdict.INCONCLUSIVE]],
+        clean=groups[Verdict.NOT_OBSERVED],
+        not_applicable=groups[Verdict.NOT_APPLICABLE],
+        not_run=missing,
+        choices=_choices(groups, len(missing)),
         started_at=rfc3339(started.started_at_unix),
     )
+
+
+def _choices(groups: dict[Verdict, list[_Card]], missing: int) -> list[tuple[Verdict, int]]:
+    """How many checks of each verdict there are to choose from; none where there is nothing to choose."""
+    counts = {verdict: len(cards) for verdict, cards in groups.items()}
+    counts[Verdict.INCONCLUSIVE] += missing
+    chosen = [(verdict, counts[verdict]) for verdict in _FILTERS if counts[verdict]]
+    return chosen if len(chosen) > 1 else []
 
 
 @cache
@@ -69,6 +106,7 @@ def _template() -> Template:
     environment.filters["code"] = _code
     environment.globals.update(
         HEADLINES=HEADLINES,
+        VERDICTS=VERDICTS,
         bound=bound,
         counted=counted,
         duration=duration,
@@ -92,12 +130,17 @@ def _severity_or_verdict(finding: Finding) -> str:
     return VERDICTS[finding.verdict] if finding.severity is Severity.NONE else finding.severity.value
 
 
-def _card(place: int, finding: Finding) -> _Card:
+def _card(place: int, finding: Finding, operation: str, *, known: bool) -> _Card:
     facts = {key.replace("_", " "): shaped(value) for key, value in finding.evidence.facts.items()}
     history = finding.evidence.timeline
-    return _Card(
-        f"finding-{place}", finding, facts, _Drawing(timeline(history), _caption(history)) if history else None
-    )
+    drawing = _Drawing(timeline(history), _caption(history)) if history else None
+    identity = finding_id(operation, finding.check)
+    return _Card(_anchor(finding.check, place), finding, identity, known, facts, drawing)
+
+
+def _anchor(check: str, place: int) -> str:
+    """The id of a check of ours as it is; of any other, something that cannot do harm or be taken twice."""
+    return check if re.fullmatch(r"[a-z]+(-[a-z]+)+", check) else f"finding-{place}"
 
 
 def _caption(history: History) -> str:

@@ -1,6 +1,6 @@
 """The report for people at a terminal, and for the log of a pipeline. PURE but for the console it writes to.
 
-Rule: control codes only where somebody looks on. A pipe gets plain lines, one a check as it concludes.
+Rule: control codes only where somebody looks on. A pipe gets plain lines, those of each check as it concludes.
 """
 
 from collections.abc import Iterable
@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from tocsin.events import Event, FindingMade, RunEnded, RunStarted
-from tocsin.report._lines import EMPTY, Line, verdict_line, widest
+from tocsin.report._lines import Line
 from tocsin.report._plain_text import encodable
 from tocsin.report._progress import Progress, view
-from tocsin.report._result import opening, result
+from tocsin.report._result import concluded, heads, opening, result
+from tocsin.report.standing import NO_TERMS, Terms
 
 # Longer lines of prose are hard to read, however wide the screen is.
 _WIDEST_PROSE = 96
@@ -30,10 +31,12 @@ class TerminalReport:
 
     Args:
         console: where to write; its clock measures what is shown as elapsed.
+        terms: what the user accepts.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, terms: Terms = NO_TERMS) -> None:
         self._console = console
+        self._terms = terms
         self._progress: Progress | None = None
         self._live: Live | None = None
 
@@ -63,15 +66,19 @@ class TerminalReport:
                 get_renderable=self._view, console=self._console, transient=True, refresh_per_second=_REDRAWS_PER_SECOND
             )
             self._live.start(refresh=True)
+        else:
+            self._write([heads(started)])
 
     def _say(self, event: Event, progress: Progress) -> None:
         if isinstance(event, FindingMade) and self._live is None:
-            self._write([verdict_line(event.finding, widest(progress.started.checks))])
+            self._write(concluded(progress.started, event.finding, self._columns, self._terms))
         if isinstance(event, RunEnded):
-            if self._live is None:
-                self._write([EMPTY])
-            self._stop_live()
-            self._write(result(progress.started, progress.concluded, event, self._columns))
+            if self._live is not None:
+                self._stop_live()
+                self._write([heads(progress.started)])
+                for finding in progress.concluded:
+                    self._write(concluded(progress.started, finding, self._columns, self._terms))
+            self._write(result(progress.started, progress.concluded, event, self._columns, self._terms))
 
     def _view(self) -> RenderableType:
         return "" if self._progress is None else view(self._progress, self._console.get_time())
