@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,postgres]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,fastapi,postgres]" --group dev
 	@touch $@
 
 demo: $(READY)
@@ -40,10 +40,14 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.check_docs
 	$(BIN)/python -m tools.signing_docs --check
+	$(BIN)/python -m tools.guard_tables --check
 
 bench: $(READY)
 	$(BIN)/python -m bench.delivery
+	$(BIN)/python -m bench.overlap
 	$(BIN)/python -m bench.verify
+	$(BIN)/python -m bench.peers
+	$(BIN)/python -m tools.guard_tables
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
 	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
 	$(BIN)/python -m tools.quotes --write

@@ -1,0 +1,110 @@
+"""Writes the tables of the guard's pages from what tests, code and benches run on, or says that they are out of date.
+
+python -m tools.guard_tables [--check]
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tocsin.guard._log_events import EVENTS, Ending
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / "bench" / "results" / "peers.json"
+_WRITTEN_BY = "written by tools/guard_tables.py"
+
+
+def pages() -> dict[Path, dict[str, str]]:
+    """The tables of each page, by the names of their markers."""
+    return {ROOT / "docs" / "guard.md": _guard(), ROOT / "docs" / "guard-peers.md": {"peers": _peers()}}
+
+
+def written(page: Path, tables: Mapping[str, str]) -> str:
+    """A page with every marked table replaced by the one that is true.
+
+    Raises:
+        ValueError: a table has no place in the page.
+    """
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: {_WRITTEN_BY} -->", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _old, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{page.name} has no place for {name}; wanted the lines {begin} and {end}")
+        text = f"{before}{begin}\n\n{table}\n\n{end}{after}"
+    return text
+
+
+def _guard() -> dict[str, str]:
+    # Several packages on PyPI install a `tests` of their own, which would be found before this folder without __init__.
+    sys.modules["tests"] = ModuleType("tests")
+    sys.modules["tests"].__path__ = [str(ROOT / "tests")]
+    from tests.guard.answer_table import SITUATIONS  # noqa: PLC0415  only now is it ours
+
+    return {
+        "answers": _table(
+            ("situation", "answer", "written"), [(one.name, one.answer, one.written.value) for one in SITUATIONS]
+        ),
+        "events": _table(("event", "fields beside `event`", "what it says"), _events()),
+        "outcomes": _table(
+            ("outcome", "level", "answer", "what happened"),
+            [(f"`{one.word}`", logging.getLevelName(one.level), one.status, one.meaning) for one in Ending],
+        ),
+    }
+
+
+def _peers() -> str:
+    """A line a case, a column a library; a cell says what went wrong."""
+    document = json.loads(PEERS.read_text(encoding="utf-8"))
+    results, versions = document["results"], document["versions"]
+    cases = dict.fromkeys(case for result in results.values() for case in result)
+    head = ["case", *(f"{name} {versions[name]}" for name in results)]
+    rows = [[case, *(_cell(result.get(case)) for result in results.values())] for case in cases]
+    counted = ["**right**", *(_count(result.values()) for result in results.values())]
+    return _table(head, [*rows, counted])
+
+
+def _cell(outcome: Mapping[str, Any] | None) -> str:
+    if outcome is None:
+        return "-"
+    return "ok" if outcome["is_right"] else outcome["words"]
+
+
+def _count(outcomes: Collection[Mapping[str, Any]]) -> str:
+    return f"**{sum(outcome['is_right'] for outcome in outcomes)} of {len(outcomes)}**"
+
+
+def _events() -> Iterator[tuple[str, str, str]]:
+    for event, (fields, meaning) in EVENTS.items():
+        yield f"`{event.value}`", ", ".join(f"`{field}`" for field in fields), meaning
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]] | Iterator[Sequence[str]]) -> str:
+    return "\n".join(_row(cells) for cells in (head, ["---"] * len(head), *rows))
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def main() -> int:
+    stale = 0
+    for page, tables in pages().items():
+        new = written(page, tables)
+        if new == page.read_text(encoding="utf-8"):
+            continue
+        if "--check" in sys.argv[1:]:
+            print(f"{page.name} is out of date; wanted: python -m tools.guard_tables")
+            stale = 1
+        else:
+            page.write_text(new, encoding="utf-8")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
