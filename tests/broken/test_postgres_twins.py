@@ -1,13 +1,23 @@
 """Every defence of the PostgreSQL store that is taken away makes a named test fail."""
 
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 
 import psycopg
 import pytest
 
 from tests.broken.test_guard_twins import Twin
-from tests.guard.postgres import test_claim, test_commit, test_conflicts, test_contract, test_setup
+from tests.guard.postgres import (
+    test_async,
+    test_claim,
+    test_commit,
+    test_conflicts,
+    test_contract,
+    test_prepared,
+    test_setup,
+    test_values,
+)
 from tests.guard.postgres.conftest import cluster, database, make_shop, make_store, relay, relayed, shop
 from tocsin.guard import _flow, _problems, testing
 from tocsin.guard._answer import StoredAnswer
@@ -17,24 +27,39 @@ from tocsin.guard._operation import Operation
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Flow, Look, Raised
 from tocsin.guard._store import Claim
-from tocsin.guard.stores.postgres import PostgresStore, _claims, _schema, _taking, _transaction
-from tocsin.guard.stores.postgres._unit import Unit
+from tocsin.guard.stores.postgres import PostgresStore, _claims, _ending, _schema, _taking, _transaction
+from tocsin.guard.stores.postgres._async_session import AsyncSession
+from tocsin.guard.stores.postgres._async_unit import AsyncUnit
+from tocsin.guard.stores.postgres._connections import Stack
+from tocsin.guard.stores.postgres._ending import Ending
+from tocsin.guard.stores.postgres._phrases import Phrase, plain
+from tocsin.guard.stores.postgres._session import Session
+from tocsin.guard.stores.postgres._talk import Talk, said
+from tocsin.guard.stores.postgres._transaction import Watched
+from tocsin.guard.stores.postgres._values import TEXT
 
 __all__ = ["cluster", "database", "make_shop", "make_store", "relay", "relayed", "shop"]
+
+
+def reworded(patch: pytest.MonkeyPatch, name: str, old: str, new: str) -> None:
+    """Say a statement with other words in it."""
+    phrase: Phrase = getattr(_claims, name)
+    assert old in phrase.text
+    patch.setattr(_claims, name, replace(phrase, text=phrase.text.replace(old, new)))
 
 
 def commit_believed_without_its_tag(patch: pytest.MonkeyPatch) -> None:
     """As an ordinary service ends its transaction: COMMIT, which raises nothing."""
 
-    def settle(unit: Unit, answer: StoredAnswer) -> None:
-        unit.tx.end()
-        written = unit._written.transaction_id
+    def settling(ending: Ending, answer: StoredAnswer) -> Talk[None]:
+        written = ending._written.transaction_id
+        patch.setattr(_claims, "_COMMIT", plain("SELECT 1"))
         with suppress(psycopg.Error):
-            _claims.settle(unit.session, unit.claim, answer, transaction_id=written, ending="SELECT 1")
-        unit.session.send("COMMIT")
-        unit._desk.finish(unit, is_usable=True)
+            yield from _claims.settling(ending._session, ending._claim, answer, transaction_id=written, savepoint=None)
+        yield from said("COMMIT")
+        ending.is_usable = True
 
-    patch.setattr(Unit, "settle", settle)
+    patch.setattr(Ending, "settling", settling)
 
 
 def plain_select_after_a_lost_commit(patch: pytest.MonkeyPatch) -> None:
@@ -55,7 +80,7 @@ def plain_select_after_a_lost_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def lock_timeout_not_put_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_claims, "_PUT_BACK", "NULL")
+    reworded(patch, "CLAIM", "set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)", "NULL")
 
 
 def no_unique_claim(patch: pytest.MonkeyPatch) -> None:
@@ -63,7 +88,7 @@ def no_unique_claim(patch: pytest.MonkeyPatch) -> None:
         name: statement.replace("bytea PRIMARY KEY", "bytea NOT NULL") for name, statement in _schema.TABLES.items()
     }
     patch.setattr(_schema, "TABLES", MappingProxyType(tables))
-    patch.setattr(_claims, "_INSERT", _claims._INSERT.replace("ON CONFLICT (key) DO NOTHING", ""))
+    reworded(patch, "CLAIM", "ON CONFLICT (key) DO NOTHING", "")
 
 
 def control_statements_let_through(patch: pytest.MonkeyPatch) -> None:
@@ -71,15 +96,15 @@ def control_statements_let_through(patch: pytest.MonkeyPatch) -> None:
 
 
 def answer_stored_in_whatever_transaction(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_claims, "_SETTLE", _claims._SETTLE.replace("AND pg_current_xact_id()::text = %(transaction)s", ""))
+    reworded(patch, "SETTLE", "AND pg_current_xact_id()::text = %(transaction)s", "")
 
 
 def no_run_after_a_conflict(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Unit, "conflicts", lambda *_: False)
+    patch.setattr(Ending, "conflicts", lambda *_: False)
 
 
 def conflict_on_the_claim_taken_for_a_fault(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_taking, "_attempt", _claims.take)
+    patch.setattr(_taking, "trouble_with", lambda _: None)
 
 
 def connections_shared_with_forked_children(patch: pytest.MonkeyPatch) -> None:
@@ -88,7 +113,40 @@ def connections_shared_with_forked_children(patch: pytest.MonkeyPatch) -> None:
 
 def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A new claim is not compared with what was let go."""
-    patch.setattr(_claims, "_FORGOTTEN", "SELECT NULL, 1")
+    reworded(patch, "FORGOTTEN", _claims.FORGOTTEN.text, "SELECT NULL, 1")
+
+
+def connection_kept_after_a_cancellation(patch: pytest.MonkeyPatch) -> None:
+    """The claim that the task no longer waits for is written after all, and nobody undoes it."""
+    patch.setattr(AsyncSession, "hang_up", lambda _: None)
+    patch.setattr(Stack, "give_back", lambda stack, session: stack.idle.append(session))
+
+
+def commit_cut_short(patch: pytest.MonkeyPatch) -> None:
+    async def settle(unit: AsyncUnit, answer: StoredAnswer) -> None:
+        unit._tx.end()
+        await unit.session.hold(unit.ending.settling(answer))
+        unit.store.finish(unit)
+
+    patch.setattr(AsyncUnit, "settle_async", settle)
+
+
+def transaction_for_whoever_asks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Watched, "_live", lambda tx, _: tx._session)
+
+
+def names_believed_for_ever(patch: pytest.MonkeyPatch) -> None:
+    for module in (_taking, _ending):
+        patch.setattr(module, "NO_SUCH_STATEMENT", "")
+
+
+def lost_connections_not_replaced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Session, "is_stale", False)
+
+
+def values_between_quotes(patch: pytest.MonkeyPatch) -> None:
+    """As it is usually done by hand."""
+    patch.setattr(test_values, "TEXT", replace(TEXT, literal=lambda value: f"'{value}'"))
 
 
 LATE = test_commit.test_a_lost_commit_that_lands_late_is_waited_for
@@ -104,8 +162,8 @@ TWINS = [
     Twin(lock_timeout_not_put_back, OWN_LOCK_TIMEOUT),
     Twin(
         no_unique_claim,
-        test_contract.test_postgres_keeps_the_contract_of_a_store,
-        {"case": testing.of_many_concurrent_takers_one_is_granted},
+        test_contract.test_postgres_keeps_the_contract_of_a_store_also_where_transactions_see_a_snapshot,
+        {"case": testing.of_many_concurrent_takers_one_is_granted, "level": "read committed", "kind": "threads"},
     ),
     Twin(control_statements_let_through, TRIED, {"sql": "COMMIT"}),
     Twin(answer_stored_in_whatever_transaction, ENDED, {"control": ["COMMIT", "BEGIN"], "claims": 1}),
@@ -113,6 +171,29 @@ TWINS = [
     Twin(conflict_on_the_claim_taken_for_a_fault, WAITED, {"level": "serializable"}),
     Twin(connections_shared_with_forked_children, test_setup.test_a_forked_child_has_connections_of_its_own),
     Twin(no_memory_of_what_was_forgotten, FORGOTTEN, {"level": "read committed"}),
+    Twin(commit_believed_without_its_tag, test_async.test_commit_of_a_task_counts_only_by_its_tag),
+    Twin(
+        plain_select_after_a_lost_commit,
+        test_async.test_a_commit_that_a_task_lost_and_that_lands_late_is_waited_for,
+    ),
+    Twin(no_run_after_a_conflict, test_async.test_of_two_tasks_in_a_deadlock_one_runs_again),
+    Twin(
+        connection_kept_after_a_cancellation,
+        test_async.test_a_task_that_is_cancelled_while_it_waits_for_a_claim_has_taken_nothing,
+    ),
+    Twin(commit_cut_short, test_async.test_a_task_that_is_cancelled_at_commit_is_told_how_it_ended_and_cancelled_then),
+    Twin(transaction_for_whoever_asks, test_async.test_a_transaction_belongs_to_the_task_of_its_handler),
+    Twin(names_believed_for_ever, test_prepared.test_a_handler_that_lets_go_of_what_was_prepared_runs_again_without_it),
+    Twin(names_believed_for_ever, test_prepared.test_a_pooler_that_does_not_show_is_found_out_at_the_claim),
+    Twin(
+        lost_connections_not_replaced,
+        test_prepared.test_a_connection_that_the_server_closed_while_nobody_used_it_is_replaced,
+    ),
+    Twin(
+        values_between_quotes,
+        test_values.test_no_character_of_a_value_reaches_the_text_of_a_statement,
+        {"hostile": "'; DROP TABLE orders; --"},
+    ),
 ]
 
 

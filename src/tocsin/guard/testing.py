@@ -6,6 +6,11 @@ In a test module:
     def test_contract(case, tmp_path):
         case(MySubject(tmp_path))
 
+An async store runs through the same cases:
+
+    with on_tasks(MyAsyncSubject(tmp_path)) as subject:
+        case(subject)
+
 A case raises AssertionError where the store breaks its word. Order is made by barriers and by the steps themselves,
 never by waiting for some time.
 """
@@ -17,8 +22,11 @@ from threading import Barrier, Thread
 from typing import Protocol, TypeVar
 
 from tocsin.guard._answer import StoredAnswer
+from tocsin.guard._bridge import AsyncSubject, on_tasks
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._store import Claim, Granted, Record, Store
+
+__all__ = ["ANSWER", "CONTRACT", "NOW_UNIX_MS", "AsyncSubject", "Subject", "claim", "on_tasks"]
 
 Tx = TypeVar("Tx")
 

@@ -1,7 +1,8 @@
-"""A TCP relay in front of PostgreSQL, which counts messages and cuts the connection at COMMIT.
+"""A TCP relay in front of PostgreSQL, which counts round trips and cuts the connection at COMMIT.
 
 It reads what the client sends message by message, as the frontend protocol lays it out: one octet that says what it is
-(none in the first message), then the length with itself included, then the rest.
+(none in the first message), then the length with itself included, then the rest. Messages of the extended protocol
+belong together up to the Sync that ends them.
 """
 
 import socket
@@ -13,7 +14,7 @@ from typing import Self
 
 
 class Cut(Enum):
-    """What becomes of the next message that holds a COMMIT."""
+    """What becomes of the next messages that hold a COMMIT."""
 
     NEVER = auto()
 
@@ -86,13 +87,16 @@ class Relay:
         with suppress(OSError, EOFError):
             server.sendall(_message(client, kinds=0))
             while True:
-                message = _message(client, kinds=1)
+                messages = [_message(client, kinds=1)]
+                # Parse, Bind, Describe, Execute, Close
+                while messages[-1][:1] in {b"P", b"B", b"D", b"E", b"C"}:
+                    messages.append(_message(client, kinds=1))
                 # A simple query, or the end of an extended one: the client waits for an answer now.
-                self.asked += message[:1] in {b"Q", b"S"}
-                if message[:1] == b"Q" and b"COMMIT" in message:
-                    self._at_commit(client, server, message, silenced)
+                self.asked += messages[-1][:1] in {b"Q", b"S"}
+                if any(map(_commits, messages)):
+                    self._at_commit(client, server, b"".join(messages), silenced)
                 else:
-                    server.sendall(message)
+                    server.sendall(b"".join(messages))
         if not self._go.is_set():
             _end(server)
 
@@ -120,6 +124,11 @@ def _to_client(server: socket.socket, client: socket.socket, silenced: Event) ->
                 break
             client.sendall(data)
     _end(client)
+
+
+def _commits(message: bytes) -> bool:
+    """A simple query with a COMMIT, or a call of one that is known by its name."""
+    return (message[:1] == b"Q" and b"COMMIT" in message) or (message[:1] == b"B" and b"tocsin_commit" in message)
 
 
 def _message(client: socket.socket, *, kinds: int) -> bytes:

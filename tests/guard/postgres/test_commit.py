@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import psycopg
@@ -110,7 +111,7 @@ def test_a_transaction_that_was_ended_behind_the_facade_is_500_and_never_remembe
     def ends(signed: Signed, tx: Transaction) -> Any:
         rendered = write_order(signed, tx)
         for statement in control:
-            tx._live().connection.execute(statement.encode())
+            tx._cursor(tx._live(get_ident())).execute(statement.encode())
         return rendered
 
     shop.handler = ends

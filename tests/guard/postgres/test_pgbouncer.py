@@ -19,7 +19,7 @@ def pooled(make_shop: MakeShop, database: Database, monkeypatch: pytest.MonkeyPa
     """A service with more connections to PgBouncer than PgBouncer has to the server."""
     if bouncer() is None:
         pytest.skip("no PgBouncer found; apt-get install pgbouncer")
-    monkeypatch.setattr(_settings, "_said", set())
+    monkeypatch.setattr(_settings, "_told", set())
     with Bouncer(database) as running:
         shop = make_shop(store=PostgresStore(database.conninfo(port=running.port)), guard={"wait_s": 30})
         yield shop
@@ -51,7 +51,7 @@ def test_settings_last_as_long_as_the_transaction_and_what_may_not_be_set_is_sai
 ) -> None:
     assert settings_of(pooled, *NAMES, "lock_timeout")[:2] == ["30s", "50ms"]
     assert "tcp_keepalives_* towards the server are its own to set" in caplog.text
-    through = Database(pooled.store._connections._idle[0].connection.info.port, database.name)
+    through = Database(pooled.store._connections.stack.idle[0].connection.info.port, database.name)
     assert [through.value("SELECT current_setting(%s)", name) for name in NAMES[:2]] == ["0", "0"]
 
 

@@ -32,7 +32,7 @@ def empty(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the store has to say about a server, it has not said yet."""
-    monkeypatch.setattr(_settings, "_said", set())
+    monkeypatch.setattr(_settings, "_told", set())
 
 
 def test_importing_the_guard_loads_no_driver_and_creating_a_store_connects_nowhere() -> None:
@@ -208,17 +208,17 @@ def in_a_child(task: Callable[[], bool]) -> bool:
 def test_a_forked_child_has_connections_of_its_own(shop: PostgresShop) -> None:
     """And the parent's stay as they were."""
     shop.order("1")
-    pid = shop.store._connections._idle[0].connection.info.backend_pid
+    pid = shop.store._connections.stack.idle[0].connection.info.backend_pid
 
     def orders() -> bool:
         is_good = shop.order("2").status_code == 201
-        own = shop.store._connections._idle[0].connection.info.backend_pid
+        own = shop.store._connections.stack.idle[0].connection.info.backend_pid
         shop.store.close()
         return is_good and own != pid
 
     assert in_a_child(orders)
     assert shop.order("3").status_code == 201
-    assert shop.store._connections._idle[0].connection.info.backend_pid == pid
+    assert shop.store._connections.stack.idle[0].connection.info.backend_pid == pid
     assert shop.database.orders == ["1", "2", "3"]
 
 

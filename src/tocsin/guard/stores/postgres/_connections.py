@@ -1,26 +1,91 @@
 """The connections of one process: as many as there are transactions at once, kept for the next one.
 
-Rule: no thread of our own keeps them. A connection is looked at when it is wanted, and whoever waits for one waits in
-the order of arrival.
+Rule: no thread of our own keeps them. Whether a connection still stands is found out by using it, before anything has
+begun; and whoever waits for one waits in the order of arrival.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from time import monotonic
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import Connection
 
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._turn import Turn
-from tocsin.guard.stores.postgres._session import Session
-from tocsin.guard.stores.postgres._settings import prepare
+from tocsin.guard.stores.postgres._session import BlockingSession, Session
+from tocsin.guard.stores.postgres._settings import telling
+from tocsin.guard.stores.postgres._talk import Talk
 
 Connect: TypeAlias = Callable[[], Connection[Any]]
+S = TypeVar("S", bound=Session)
+T = TypeVar("T")
+# How much longer than the deadline that it was told itself a server may take to answer, before it is given up.
+LATE_S = 1.0
+
+
+class Stack(Generic[S]):
+    """Idle connections, of which the one used last is used next, and the places of those in use.
+
+    Args:
+        most: how many may be open at once.
+        idle_s: how long a handler may do nothing in its transaction.
+    """
+
+    def __init__(self, most: int, idle_s: float) -> None:
+        self.places = Turn(most)
+        self.idle_s = idle_s
+        self.idle: list[S] = []
+        self._most = most
+
+    def kept(self) -> S | None:
+        """One that can be used; None: open another one."""
+        while self.idle:
+            session = self.idle.pop()
+            if not session.connection.closed:
+                session.begin()
+                return session
+        return None
+
+    def give_back(self, session: S) -> None:
+        """Keep a connection for the next one, unless something has begun on it or it is lost."""
+        if session.is_inherited:
+            # Taken before this process was forked: neither the connection nor the place is ours.
+            _inherited.append(session)
+            return
+        if session.is_idle:
+            self.idle.append(session)
+        else:
+            session.hang_up()
+        self.places.pass_on()
+
+    def finish(self, session: S, *, is_usable: bool, is_nested: bool) -> None:
+        """A claim's share of the transaction on a connection has ended; whether well enough to go on."""
+        if not is_nested:
+            if not is_usable and not session.is_inherited:
+                session.hang_up()
+            self.give_back(session)
+        elif not is_usable:
+            session.broke = "to go on after a nested operation that cannot be undone"
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self.idle:
+            self.idle.pop().hang_up()
+
+    def disown(self) -> None:
+        """In a forked child: forget the parent's connections, without a word to its server."""
+        _inherited.extend(self.idle)
+        self.idle = []
+
+    def crowded(self, wait_s: float) -> StoreUnavailable:
+        """What it is to find none in all that time."""
+        return StoreUnavailable(f"all {self._most} connections of this process were in use for {wait_s:.3g} s")
 
 
 class Connections:
-    """A stack of idle connections; the one used last is used next.
+    """The connections of threads.
 
     Args:
         connect: opens one.
@@ -29,93 +94,109 @@ class Connections:
     """
 
     def __init__(self, connect: Connect, most: int, idle_s: float) -> None:
+        self.stack: Stack[BlockingSession] = Stack(most, idle_s)
         self._connect = connect
-        self._most = most
-        self._idle_s = idle_s
-        self._places = Turn(most)
-        self._idle: list[Session] = []
 
-    def take(self, wait_s: float) -> Session:
-        """A connection on which nothing has begun, for `give_back`.
+    def take(self, wait_s: float) -> BlockingSession:
+        """A connection on which nothing has begun, for `stack.give_back`.
 
         Raises:
             StoreUnavailable: all of them were in use for that many seconds, or the server cannot be reached.
         """
-        if not self._places.take(wait_s):
-            raise StoreUnavailable(f"all {self._most} connections of this process were in use for {wait_s:.3g} s")
+        if not self.stack.places.take(wait_s):
+            raise self.stack.crowded(wait_s)
         try:
-            return self._kept() or self._opened()
+            return self.stack.kept() or self._opened()
         except BaseException:
-            self._places.pass_on()
+            self.stack.places.pass_on()
             raise
 
-    def give_back(self, session: Session) -> None:
-        """Keep a connection for the next one, unless something has begun on it or it is lost."""
-        if session.is_inherited:
-            # Taken before this process was forked: neither the connection nor the place is ours.
-            _inherited.append(session)
-            return
-        try:
-            if session.is_idle:
-                self._idle.append(session)
-            else:
-                session.connection.close()
-        finally:
-            self._places.pass_on()
+    def first(
+        self, talk: Callable[[BlockingSession], Talk[T]], deadline: float, *, is_patient: bool = False
+    ) -> tuple[BlockingSession, T]:
+        """Hold a talk on a connection on which nothing has begun; it is the caller's then.
 
-    @contextmanager
-    def lend(self, wait_s: float) -> Iterator[Session]:
-        """A connection for a moment. Raises as `take` does, and StoreUnavailable for the server's errors."""
-        session = self.take(wait_s)
-        try:
-            with explained(session):
-                yield session
-        finally:
-            self.give_back(session)
+        A connection that turns out to have been lost while nobody used it is replaced: the talk is begun anew.
 
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().connection.close()
+        Args:
+            talk: makes what to say, for the session that will hold it.
+            deadline: until when to wait for a connection, by the monotonic clock; a server that does not answer is
+                given up soon afterwards.
+            is_patient: it is not: what it has to do may take long.
 
-    def disown(self) -> None:
-        """In a forked child: forget the parent's connections, without a word to its server."""
-        _inherited.extend(self._idle)
-        self._idle = []
+        Raises:
+            StoreUnavailable: see `take`; or from the talk.
+            psycopg.Error: from the talk.
+        """
+        until = None if is_patient else deadline + LATE_S
+        while True:
+            session = self.take(max(0.0, deadline - monotonic()))
+            try:
+                return session, session.hold(talk(session), until=until)
+            except (psycopg.Error, StoreUnavailable):
+                is_stale = session.is_stale
+                self.stack.give_back(session)
+                if not is_stale:
+                    raise
+            except BaseException:
+                self.stack.give_back(session)
+                raise
 
-    def _kept(self) -> Session | None:
-        while self._idle:
-            session = self._idle.pop()
-            if not session.has_gone:
-                session.begin()
-                return session
-            session.connection.close()
-        return None
+    def say(self, talk: Callable[[BlockingSession], Talk[T]], deadline: float, *, is_patient: bool = False) -> T:
+        """Hold a talk on a connection, and keep that for others. Raises StoreUnavailable."""
+        with explained():
+            session, ended = self.first(lambda session: tidied(session, talk(session)), deadline, is_patient=is_patient)
+        self.stack.give_back(session)
+        return ended
 
-    def _opened(self) -> Session:
-        try:
+    def _opened(self) -> BlockingSession:
+        with reaching():
             connection = self._connect()
-        except psycopg.Error as error:
-            raise StoreUnavailable(f"PostgreSQL cannot be reached: {error}") from error
         try:
-            connection.autocommit = True
-            return Session(connection, prepare(connection, self._idle_s))
-        except psycopg.Error as error:
-            connection.close()
-            raise StoreUnavailable(f"PostgreSQL cannot be used: {error}") from error
+            with readying():
+                connection.autocommit = True
+                session = BlockingSession(connection)
+                session.know(session.hold(telling(connection, self.stack.idle_s)))
+                return session
         except BaseException:
             connection.close()
             raise
 
 
 @contextmanager
-def explained(session: Session) -> Iterator[Session]:
-    """Turn the server's errors into StoreUnavailable, and undo what had begun."""
+def reaching() -> Iterator[None]:
+    """Turn the errors of connecting into StoreUnavailable."""
     try:
-        yield session
+        yield
     except psycopg.Error as error:
-        session.undo(None)
+        raise StoreUnavailable(f"PostgreSQL cannot be reached: {error}") from error
+
+
+@contextmanager
+def readying() -> Iterator[None]:
+    """Turn the errors of a connection's first messages into StoreUnavailable."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StoreUnavailable(f"PostgreSQL cannot be used: {error}") from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the server's errors into StoreUnavailable; without the statement, which psycopg appends."""
+    try:
+        yield
+    except psycopg.Error as error:
         raise StoreUnavailable(error.diag.message_primary or str(error)) from error
+
+
+def tidied(session: Session, talk: Talk[T]) -> Talk[T]:
+    """A talk that leaves nothing open when it fails."""
+    try:
+        return (yield from talk)
+    except psycopg.Error:
+        yield from session.undone(None)
+        raise
 
 
 # What a forked child must not close: that would end its parent's sessions.

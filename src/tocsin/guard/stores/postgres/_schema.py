@@ -7,11 +7,10 @@ lock, which ends with the transaction and so goes through PgBouncer as well.
 
 from textwrap import dedent
 from types import MappingProxyType
-from typing import Any, LiteralString
 
-from psycopg import Connection
+from tocsin.guard.stores.postgres._talk import Talk, said
 
-TABLES: MappingProxyType[str, LiteralString] = MappingProxyType(
+TABLES: MappingProxyType[str, str] = MappingProxyType(
     {
         # The same table as SQLite's but for what PostgreSQL has of itself: rows keep the order of arrival here without
         # an id, and unlike there due_unix_ms is written with the claim, so that storing the answer touches no index.
@@ -50,7 +49,7 @@ _LOCK = 0x746F6373696E
 _WAIT_S = 10
 
 
-def _statements() -> list[LiteralString]:
+def _statements() -> list[str]:
     return [
         "BEGIN",
         f"SET LOCAL lock_timeout = '{_WAIT_S}s'",
@@ -65,7 +64,6 @@ def schema_sql() -> str:
     return "".join(f"{dedent(statement).strip()};\n" for statement in _statements())
 
 
-def migrate(connection: Connection[Any]) -> None:
-    """Create what is missing. Raises psycopg.Error, and leaves the connection to be closed."""
-    for statement in _statements():
-        connection.execute(statement)
+def migrating() -> Talk[None]:
+    """Create what is missing. Raises psycopg.Error."""
+    yield from said(schema_sql())

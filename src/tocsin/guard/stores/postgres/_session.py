@@ -1,38 +1,35 @@
-"""One connection of a process, for one thread at a time.
+"""One connection of a process, for one thread or task at a time.
 
-Rule: only the guard's own statements go through `send`, several of them as one message, unprepared and with their
-values in the text. So a message is one round trip, and any connection of a pooler will do for it.
+Rule: only the guard's own statements go through `hold`, several of them as one message with their values in the text.
+So a message is one round trip, and any connection of a pooler will do for it.
 """
 
 import os
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
-from select import POLLIN, poll
-from typing import Any
+from collections.abc import Callable, Generator
+from math import ceil
+from select import POLLIN, POLLOUT, poll
+from time import monotonic
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import ClientCursor, Connection
-from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
+from psycopg import BaseConnection
+from psycopg.errors import error_from_result
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 
-from tocsin.guard.stores.postgres._settings import Settings
+from tocsin.guard.stores.postgres._settings import UNTOLD, Settings
 from tocsin.guard.stores.postgres._sqlstates import Trouble, trouble_of
+from tocsin.guard.stores.postgres._talk import Aside, Lesson, Message, Results, Talk, Text, said
 
+T = TypeVar("T")
 SAVEPOINT_PREFIX = "tocsin_"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one statement of a message gave.
-
-    Args:
-        tag: what the server says that it did: "COMMIT", "INSERT 0 1".
-        rows: what it returned.
-    """
-
-    tag: str
-    rows: list[tuple[Any, ...]]
+# As plain numbers: these are asked several times for each request, and an enumeration takes its time.
+_IDLE = int(TransactionStatus.IDLE)
+_FAILED = int(ExecStatus.FATAL_ERROR)
+_SYNC = int(ExecStatus.PIPELINE_SYNC)
+Elsewhere: TypeAlias = Callable[[Aside], object]
+"""Holds a talk on another connection."""
 
 
 def trouble_with(error: BaseException) -> Trouble | None:
@@ -50,19 +47,25 @@ class Session:
 
     Args:
         connection: in autocommit: BEGIN and COMMIT are the guard's own messages.
-        settings: how its transactions begin.
 
     Attributes:
+        settings: how its transactions begin, once the server has been told.
+        is_prepared: whether the server knows the phrases of a claim by their names.
+        may_prepare: whether it is any use to tell it.
+        has_answered: whether the server has, since the connection was taken out of those that nobody used.
         broke: what the handler tried that would have ended its transaction; "" if nothing.
         conflict: the transaction was undone for the sake of another one, and nothing has made up for it.
     """
 
-    def __init__(self, connection: Connection[Any], settings: Settings) -> None:
+    def __init__(self, connection: BaseConnection[Any]) -> None:
         self.connection = connection
-        self.settings = settings
+        self.pgconn = connection.pgconn
+        self.settings = UNTOLD
+        self.is_prepared = False
+        self.may_prepare = False
+        self.has_answered = False
         self.broke = ""
         self.conflict = False
-        self._cursor = ClientCursor(connection, row_factory=tuple_row)
         self._mark = secrets.token_hex(8)
         self._savepoints = 0
         self._pid = os.getpid()
@@ -70,12 +73,12 @@ class Session:
     @property
     def status(self) -> TransactionStatus:
         """What the connection knows of its transaction, from the last thing that the server said."""
-        return TransactionStatus(self.connection.pgconn.transaction_status)
+        return TransactionStatus(self.pgconn.transaction_status)
 
     @property
     def is_idle(self) -> bool:
         """Whether it can be used for something new."""
-        return self.status is TransactionStatus.IDLE
+        return self.pgconn.transaction_status == _IDLE
 
     @property
     def is_inherited(self) -> bool:
@@ -83,54 +86,169 @@ class Session:
         return self._pid != os.getpid()
 
     @property
-    def has_gone(self) -> bool:
-        """Whether the server has said something while nobody asked: nearly always that it ends the connection."""
-        if self.connection.closed:
-            return True
-        told = poll()
-        told.register(self.connection.fileno(), POLLIN)
-        return bool(told.poll(0))
+    def is_stale(self) -> bool:
+        """Whether it turned out to be lost at its first use, and might have been for long: another one may do."""
+        return self.connection.closed and not self.has_answered
+
+    def know(self, settings: Settings) -> None:
+        """The server has been told."""
+        self.settings = settings
+        # Whatever a pooler prepares, another client's transaction may find.
+        self.may_prepare = not settings.is_pooled
 
     def begin(self) -> None:
         """Forget the transaction before."""
+        self.has_answered = False
         self.broke = ""
         self.conflict = False
-
-    def send(self, message: str, values: Mapping[str, object] | None = None) -> list[Result]:
-        """Send statements as one message and read all of their results.
-
-        Args:
-            message: statements, separated by semicolons, with placeholders as %(name)s.
-            values: for the placeholders; None: there are none, and % is a character like any other.
-
-        Raises:
-            psycopg.Error: one of them failed, and those after it were not run.
-        """
-        cursor = self._cursor
-        cursor.execute(message.encode(), values)
-        results = []
-        while True:
-            rows = [] if cursor.description is None else cursor.fetchall()
-            results.append(Result(cursor.statusmessage or "", rows))
-            if not cursor.nextset():
-                return results
 
     def savepoint(self) -> str:
         """A name that no handler knows. Names are not used twice, so nobody has to keep count of what is open."""
         self._savepoints += 1
         return f"{SAVEPOINT_PREFIX}{self._mark}_{self._savepoints}"
 
-    def undo(self, savepoint: str | None) -> bool:
+    def undone(self, savepoint: str | None) -> Talk[bool]:
         """Roll back to the savepoint and release it, or all of the transaction; whether that worked. Never raises."""
         if self.is_inherited or self.connection.closed:
             return False
         try:
-            self.send(undoing(savepoint))
+            yield from said(undoing(savepoint))
         except psycopg.Error:
             return False
         return True
+
+    def checked(self, results: Results) -> Results:
+        """The results, if no statement failed. Raises psycopg.Error."""
+        for result in results:
+            if result.status == _FAILED:
+                raise error_from_result(result, encoding=self.connection.info.encoding)
+        self.has_answered = True
+        return results
+
+    def given_up(self) -> psycopg.OperationalError:
+        """Close the connection, because the server does not answer in time."""
+        # It has been waited for: nobody shall wait again, on another connection.
+        self.has_answered = True
+        self.hang_up()
+        return psycopg.OperationalError("the server did not answer in time")
+
+    def hang_up(self) -> None:
+        """Close the connection without a word: the server rolls back whatever is on it."""
+        self.pgconn.finish()
+
+
+class BlockingSession(Session):
+    """A connection for a thread."""
+
+    def __init__(self, connection: BaseConnection[Any]) -> None:
+        super().__init__(connection)
+        self._readable = poll()
+        self._readable.register(connection.fileno(), POLLIN)
+
+    def hold(self, talk: Talk[T], *, until: float | None = None, elsewhere: Elsewhere | None = None) -> T:
+        """Say what a talk wants said, until it has ended.
+
+        Args:
+            talk: what to say.
+            until: when to give up a server that does not answer, by the monotonic clock; None: never.
+            elsewhere: for a talk that wants something said on another connection.
+
+        Raises:
+            psycopg.Error: one of the messages failed, and the talk does not catch that.
+        """
+        try:
+            wanted = next(talk)
+            while True:
+                try:
+                    if isinstance(wanted, Aside):
+                        assert elsewhere is not None, "only a talk inside a transaction needs another connection"
+                        results = elsewhere(wanted)
+                    else:
+                        results = self._said(wanted, until)
+                except psycopg.Error as error:
+                    wanted = talk.throw(error)
+                else:
+                    wanted = talk.send(results)
+        except StopIteration as end:
+            ended: T = end.value
+            return ended
+
+    def _said(self, message: Message, until: float | None) -> Results:
+        # Once for the whole message: whoever waits in it again has been answered in part.
+        within_ms = None if until is None else max(0, ceil((until - monotonic()) * 1000))
+        exchange = exchanged(self.pgconn, message)
+        try:
+            while True:
+                waiting = self._either() if next(exchange) else self._readable
+                if not waiting.poll(within_ms):
+                    raise self.given_up()
+        except StopIteration as end:
+            return self.checked(end.value)
+
+    def _either(self) -> poll:
+        """Waits until the server takes more of a long message, or says something about it."""
+        either = poll()
+        either.register(self.connection.fileno(), POLLIN | POLLOUT)
+        return either
 
 
 def undoing(savepoint: str | None) -> str:
     """The statements that undo everything since a savepoint, or since BEGIN."""
     return "ROLLBACK" if savepoint is None else f"ROLLBACK TO {savepoint}; RELEASE {savepoint}"
+
+
+def exchanged(pgconn: PGconn, message: Message) -> Generator[bool, None, Results]:
+    """Send a message and read what its statements gave, by libpq's rules for connections that do not block.
+
+    Yields:
+        Whenever the connection has to be waited for: whether also for writing.
+
+    Raises:
+        psycopg.OperationalError: the connection failed.
+    """
+    _send(pgconn, message)
+    while pgconn.flush():
+        yield True
+        pgconn.consume_input()
+    results: Results = []
+    is_text = isinstance(message, Text)
+    while True:
+        while pgconn.is_busy():
+            yield False
+            try:
+                pgconn.consume_input()
+            except psycopg.OperationalError:
+                # The server may have said why before it hung up.
+                last = pgconn.get_result()
+                if last is not None:
+                    results.append(last)
+                if any(result.error_field(DiagnosticField.SQLSTATE) for result in results):
+                    return results
+                raise
+        result = pgconn.get_result()
+        if result is None:
+            # The end; or, in a pipeline, only of one statement.
+            if is_text:
+                return results
+        elif result.status == _SYNC:
+            pgconn.exit_pipeline_mode()
+            return results
+        else:
+            results.append(result)
+
+
+def _send(pgconn: PGconn, message: Message) -> None:
+    if isinstance(message, Text):
+        pgconn.send_query(message.octets)
+        return
+    pgconn.enter_pipeline_mode()
+    if isinstance(message, Lesson):
+        for phrase in message.phrases:
+            pgconn.send_prepare(phrase.name, phrase.numbered, phrase.oids)
+    else:
+        for phrase, values in message.calls:
+            if phrase.purpose:
+                pgconn.send_query_prepared(phrase.name, phrase.sent(values), phrase.formats)
+            else:
+                pgconn.send_query_params(phrase.numbered, None)
+    pgconn.pipeline_sync()

@@ -4,25 +4,24 @@ Rule: what the operator or the application has set stays as it is. A pooler hand
 connections, so behind one nothing is set for longer than a transaction.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import Connection
-from psycopg.rows import tuple_row
-from psycopg.sql import SQL, Composable, Literal
+from psycopg import BaseConnection
 
-_LOG = logging.getLogger("tocsin.guard")
+from tocsin.guard import _log
+from tocsin.guard.stores.postgres._phrases import Phrase
+from tocsin.guard.stores.postgres._talk import Talk, rows_of, said
 
 # A server that runs a statement does not notice by itself that its client was killed. 2.8 s passed before a retry got
 # through, and 0.05 s with this interval.
 _CHECK_INTERVAL_MS = 50
 # A client whose machine vanished says nothing at all: noticed after 10 + 3 * 5 s instead of after two hours.
 _KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-_FOUND = "SELECT name, setting, source FROM pg_settings WHERE name = ANY(%s)"
-_said: set[str] = set()
+_FOUND = "SELECT name, setting, source FROM pg_settings WHERE name = ANY(ARRAY[{names}]); SELECT pg_backend_pid()"
+_told: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,18 @@ class Settings:
     """How transactions of one connection begin.
 
     Args:
-        begin: BEGIN, with the connection's isolation level.
-        local: more columns for the SELECT that bounds the waiting: set_config() of what a pooler would forget.
+        begin: BEGIN, with the connection's isolation level; then whatever a pooler would forget.
+        is_pooled: whether another connection to the server may serve the next transaction.
     """
 
-    begin: str
-    local: str
+    begin: Phrase
+    is_pooled: bool
 
 
-def prepare(connection: Connection[Any], idle_s: float) -> Settings:
+UNTOLD = Settings(Phrase("begin", "BEGIN"), is_pooled=False)
+
+
+def telling(connection: BaseConnection[Any], idle_s: float) -> Talk[Settings]:
     """Tell the server, and say in the log what it may not be told.
 
     Args:
@@ -53,22 +55,22 @@ def prepare(connection: Connection[Any], idle_s: float) -> Settings:
         "client_connection_check_interval": str(_CHECK_INTERVAL_MS),
         **_KEEPALIVES,
     }
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(_FOUND, ([*wanted, "synchronous_commit", "fsync"],)).fetchall()
-        found = {name: (setting, source) for name, setting, source in rows}
-        pid = cursor.execute("SELECT pg_backend_pid()").fetchall()[0][0]
-    changes = dict(_changes(wanted, found))
+    names = ", ".join(f"'{name}'" for name in [*wanted, "synchronous_commit", "fsync"])
+    rows, [[pid]] = [rows_of(result) for result in (yield from said(_FOUND.format(names=names)))]
+    changes = dict(_changes(wanted, {name: (setting, source) for name, setting, source in rows}))
     # A pooler answers for many servers, and makes up the process id that it gives its clients.
-    if pid == connection.info.backend_pid:
-        _set_for_session(connection, changes)
+    is_pooled = int(pid) != connection.info.backend_pid
+    if not is_pooled:
+        yield from _for_session(connection, changes)
         changes = {}
     else:
         connection.prepare_threshold = None
         if changes.keys() & _KEEPALIVES.keys():
             _say("a pooler stands between: tcp_keepalives_* towards the server are its own to set")
         changes = {name: value for name, value in changes.items() if name not in _KEEPALIVES}
-    local = SQL("").join(SQL(", ") + _set(item, is_local=True) for item in changes.items())
-    return Settings(_begin(connection), local.as_string(connection))
+    local = ", ".join([_set(item, is_local=True) for item in changes.items()])
+    begin = _begin(connection)
+    return Settings(Phrase("begin", f"{begin};SELECT {local}" if local else begin), is_pooled)
 
 
 def _changes(wanted: dict[str, str], found: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -86,29 +88,29 @@ def _changes(wanted: dict[str, str], found: dict[str, tuple[str, str]]) -> Itera
         _say("fsync = off: what was answered does not survive the loss of power")
 
 
-def _set_for_session(connection: Connection[Any], changes: dict[str, str]) -> None:
+def _for_session(connection: BaseConnection[Any], changes: dict[str, str]) -> Talk[None]:
     """Each by itself, because a platform may refuse one of them."""
     for item in changes.items():
         try:
-            connection.execute(SQL("SELECT ") + _set(item, is_local=False))
+            yield from said(f"SELECT {_set(item, is_local=False)}")
         except psycopg.Error as error:
             if connection.closed:
                 raise
             _say(f"{item[0]} = {item[1]} is refused: {error}")
 
 
-def _set(item: tuple[str, str], *, is_local: bool) -> Composable:
-    name, value = item
-    return SQL("set_config({}, {}, {})").format(Literal(name), Literal(value), Literal(is_local))
+def _set(item: tuple[str, str], *, is_local: bool) -> str:
+    """Names and values are this module's own."""
+    return f"set_config('{item[0]}', '{item[1]}', {is_local})"
 
 
-def _begin(connection: Connection[Any]) -> str:
+def _begin(connection: BaseConnection[Any]) -> str:
     level = connection.isolation_level
     return "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
 
 
 def _say(what: str) -> None:
     """Once a process, however many connections it opens."""
-    if what not in _said:
-        _said.add(what)
-        _LOG.warning("PostgreSQL: %s", what)
+    if what not in _told:
+        _told.add(what)
+        _log.store_notice("PostgreSQL", what)

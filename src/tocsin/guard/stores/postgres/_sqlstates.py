@@ -23,6 +23,7 @@ IDLE_TIMEOUT = "25P03"
 LOCK_TIMEOUT = "55P03"
 UNDEFINED_TABLE = "42P01"
 DIVISION_BY_ZERO = "22012"
+NO_SUCH_STATEMENT = "26000"
 
 # serialization_failure, deadlock_detected
 _CONFLICTS = frozenset({"40001", "40P01"})

@@ -13,32 +13,20 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
 
-from tocsin.guard._errors import GuardError, TransactionBroken
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
-from tocsin.guard.stores.postgres import _claims, _schema
+from tocsin.guard.stores.postgres import _claims, _options, _schema
 from tocsin.guard.stores.postgres._claims import Written
-from tocsin.guard.stores.postgres._connections import Connect, Connections, explained
+from tocsin.guard.stores.postgres._connections import LATE_S, Connections
+from tocsin.guard.stores.postgres._nesting import savepoint_in
 from tocsin.guard.stores.postgres._session import trouble_with
 from tocsin.guard.stores.postgres._sqlstates import Trouble
-from tocsin.guard.stores.postgres._taking import take
+from tocsin.guard.stores.postgres._taking import taking
+from tocsin.guard.stores.postgres._talk import Aside
 from tocsin.guard.stores.postgres._unit import Unit
 
-# For a server that has vanished without a word: libpq's own defaults wait for minutes, or for ever.
-_CONNECTION_DEFAULTS = {
-    "connect_timeout": "2",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-    "application_name": "tocsin",
-}
-_LOOK_WAIT_S = 2.0
-# Sweeping gives way to requests.
-_GIVE_WAY_S = 0.1
+DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
 
 
 class PostgresStore:
@@ -58,21 +46,19 @@ class PostgresStore:
         GuardError: an argument is refused.
     """
 
-    declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+    declares = DECLARES
 
     def __init__(
         self,
         conninfo: str | Callable[[], Connection[Any]],
         *,
-        max_connections: int = 32,
-        idle_s: float = 30.0,
+        max_connections: int = _options.MAX_CONNECTIONS,
+        idle_s: float = _options.IDLE_S,
     ) -> None:
-        if max_connections < 1:
-            raise GuardError(f"max_connections = {max_connections!r}; wanted 1 or more")
-        if not idle_s >= 1:
-            raise GuardError(f"idle_s = {idle_s!r}; wanted 1 second or more")
-        connect = conninfo if callable(conninfo) else _connect_to(conninfo)
-        self._connections = Connections(connect, max_connections, idle_s)
+        _options.check(max_connections, idle_s)
+        if isinstance(conninfo, str):
+            conninfo = partial(psycopg.connect, _options.whole(conninfo), autocommit=True)
+        self._connections = Connections(conninfo, max_connections, idle_s)
         self._local = local()
         renew_in_children(self)
 
@@ -82,13 +68,13 @@ class PostgresStore:
         Raises:
             StoreUnavailable: the server cannot be reached, does not permit it, or others held its locks for too long.
         """
-        with self._connections.lend(_LOOK_WAIT_S) as session:
-            _schema.migrate(session.connection)
+        deadline = monotonic() + _options.LOOK_WAIT_S
+        self._connections.say(lambda _: _schema.migrating(), deadline, is_patient=True)
 
     def look(self, key: bytes) -> Record | None:
         """See Store."""
-        with self._connections.lend(_LOOK_WAIT_S) as session:
-            return _claims.read(session, key)
+        deadline = monotonic() + _options.LOOK_WAIT_S
+        return self._connections.say(lambda session: _claims.reading(session, key), deadline)
 
     def is_inside(self) -> bool:
         """See Store."""
@@ -100,16 +86,13 @@ class PostgresStore:
         outer = self._current()
         if outer is not None:
             return self._nest(outer, claim, deadline)
-        session = self._connections.take(wait_s)
-        try:
-            taken = take(session, claim, deadline, savepoint=None, aside=lambda: explained(session))
-        except BaseException:
-            self._connections.give_back(session)
-            raise
+        session, taken = self._connections.first(
+            lambda session: taking(session, claim, deadline, savepoint=None), deadline
+        )
         if not isinstance(taken, Written):
-            self._connections.give_back(session)
+            self._connections.stack.give_back(session)
             return taken
-        return self._granted(Unit(self, session, claim, taken))
+        return self._granted(Unit(self._finish, session, claim, taken))
 
     def is_own_failure(self, error: BaseException) -> bool:
         """See Store."""
@@ -117,26 +100,17 @@ class PostgresStore:
 
     def sweep(self, now_unix_ms: int) -> int:
         """See Store."""
-        with self._connections.lend(_GIVE_WAY_S) as session:
-            return _claims.sweep(session, now_unix_ms, _GIVE_WAY_S)
+        give_way_s = _options.GIVE_WAY_S
+        deadline = monotonic() + give_way_s
+        return self._connections.say(lambda _: _claims.sweeping(now_unix_ms, give_way_s), deadline)
 
     def close(self) -> None:
         """See Store. Connections that a handler is using are kept until the store is closed again."""
-        self._connections.close()
-
-    def finish(self, unit: Unit, *, is_usable: bool) -> None:
-        """Called by a unit when it has ended."""
-        self._local.unit = unit.outer
-        if unit.outer is None:
-            if not is_usable and not unit.session.is_inherited:
-                unit.session.connection.close()
-            self._connections.give_back(unit.session)
-        elif not is_usable:
-            unit.session.broke = "to go on after a nested operation that cannot be undone"
+        self._connections.stack.close()
 
     def renew_after_fork(self) -> None:
         """See Renewable."""
-        self._connections.disown()
+        self._connections.stack.disown()
         self._local = local()
 
     def _current(self) -> Unit | None:
@@ -147,30 +121,18 @@ class PostgresStore:
         self._local.unit = unit
         return unit
 
+    def _finish(self, unit: Unit) -> None:
+        self._local.unit = unit.outer
+        self._connections.stack.finish(unit.session, is_usable=unit.ending.is_usable, is_nested=unit.outer is not None)
+
     def _nest(self, outer: Unit, claim: Claim, deadline: float) -> Unit | Record | Forgotten:
-        above: Unit | None = outer
-        while above is not None:
-            if above.claim.key == claim.key:
-                raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-            above = above.outer
         session = outer.session
-        if session.status is not TransactionStatus.INTRANS:
-            raise TransactionBroken(f"{outer.claim.operation}: its transaction does not stand any more")
-        savepoint = session.savepoint()
-        aside = partial(self._connections.lend, _LOOK_WAIT_S)
-        taken = take(session, claim, deadline, savepoint=savepoint, aside=aside)
+        savepoint = savepoint_in(outer, claim)
+        talk = taking(session, claim, deadline, savepoint=savepoint)
+        taken = session.hold(talk, until=deadline + LATE_S, elsewhere=self._elsewhere)
         if not isinstance(taken, Written):
             return taken
-        return self._granted(Unit(self, session, claim, taken, savepoint=savepoint, outer=outer))
+        return self._granted(Unit(self._finish, session, claim, taken, savepoint=savepoint, outer=outer))
 
-
-def _connect_to(conninfo: str) -> Connect:
-    try:
-        said = conninfo_to_dict(conninfo)
-    except psycopg.ProgrammingError:
-        # Without libpq's own words, which quote the string and the password in it.
-        raise GuardError(
-            'PostgresStore: the connection string cannot be read; wanted such as "postgresql://user@host/database"'
-        ) from None
-    whole = make_conninfo(conninfo, **{name: value for name, value in _CONNECTION_DEFAULTS.items() if name not in said})
-    return lambda: psycopg.connect(whole, autocommit=True)
+    def _elsewhere(self, aside: Aside) -> object:
+        return self._connections.say(aside.talk, aside.deadline)

@@ -5,8 +5,6 @@ is time: a serialisation failure on the claim says that somebody else has just c
 that is stored.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Literal
 
@@ -18,20 +16,16 @@ from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.guard.stores.postgres import _claims
 from tocsin.guard.stores.postgres._claims import Written
 from tocsin.guard.stores.postgres._session import Session, trouble_with
-from tocsin.guard.stores.postgres._sqlstates import LOCK_TIMEOUT, UNDEFINED_TABLE, Trouble
+from tocsin.guard.stores.postgres._sqlstates import LOCK_TIMEOUT, NO_SUCH_STATEMENT, UNDEFINED_TABLE, Trouble
+from tocsin.guard.stores.postgres._talk import Aside, Talk
 
 # Also when the time is over: to find an old claim, to take the key after it was let go, and some bad luck.
 _LEAST_ATTEMPTS = 4
 
 
-def take(
-    session: Session,
-    claim: Claim,
-    deadline: float,
-    *,
-    savepoint: str | None,
-    aside: Callable[[], AbstractContextManager[Session]],
-) -> Written | Record | Forgotten:
+def taking(
+    session: Session, claim: Claim, deadline: float, *, savepoint: str | None
+) -> Talk[Written | Record | Forgotten]:
     """Write the claim, or say what stands in its place. Unless it is written, nothing is left open.
 
     Args:
@@ -39,55 +33,74 @@ def take(
         claim: what to write.
         deadline: until when to wait, by the monotonic clock.
         savepoint: the name of a savepoint to take it in; None: in a new transaction.
-        aside: lends a connection on which nothing has begun.
 
     Raises:
         KeyInUse: another process was applying the key until then.
         StoreUnavailable: locked, full or down.
     """
+    try:
+        if session.may_prepare and not session.is_prepared and savepoint is None:
+            yield from _claims.preparing(session)
+        return (yield from _taken(session, claim, deadline, savepoint))
+    except psycopg.Error as error:
+        yield from session.undone(savepoint)
+        raise _unavailable(error) from error
+
+
+def _taken(
+    session: Session, claim: Claim, deadline: float, savepoint: str | None
+) -> Talk[Written | Record | Forgotten]:
     attempts = 0
     while attempts < _LEAST_ATTEMPTS or monotonic() < deadline:
         attempts += 1
-        wait_s = deadline - monotonic()
-        try:
-            taken = _attempt(session, claim, wait_s=wait_s, savepoint=savepoint)
-            if isinstance(taken, Written):
-                return taken
-            found = _claims.undo_and_read(session, claim.key, savepoint)
-        except psycopg.Error as error:
-            raise _unavailable(session, error, savepoint) from error
+        taken = yield from _attempt(session, claim, deadline - monotonic(), savepoint)
+        if isinstance(taken, Written):
+            return taken
+        found = yield from _claims.undoing_and_reading(session, claim.key, savepoint)
         if isinstance(taken, Forgotten):
             return taken
         if found is None and savepoint is not None:
-            # The transaction around it may see the database as it was before.
-            with aside() as other:
-                found = _claims.read(other, claim.key)
-            if found is None and taken is Trouble.CONFLICT:
-                # Nobody has committed the key: a deadlock, of which the transaction around it is a part.
-                session.conflict = True
-                raise StoreUnavailable("the transaction around it conflicts with another one")
-        if found is not None:
-            if not is_forgettable(found, claim.taken_unix_ms):
-                return found
-            with aside() as other:
-                _claims.forget(other, claim, deadline - monotonic())
+            found = yield from _seen_from_outside(session, claim, deadline, taken)
+        if found is None:
+            continue
+        if not is_forgettable(found, claim.taken_unix_ms):
+            return found
+        if savepoint is None:
+            yield from _claims.forgetting(claim, deadline - monotonic())
+        else:
+            yield Aside(lambda _: _claims.forgetting(claim, deadline - monotonic()), deadline)
     raise StoreUnavailable("others took the key and gave it back until the time was over")
 
 
 def _attempt(
-    session: Session, claim: Claim, *, wait_s: float, savepoint: str | None
-) -> Written | Forgotten | Literal[Trouble.CONFLICT] | None:
+    session: Session, claim: Claim, wait_s: float, savepoint: str | None
+) -> Talk[Written | Forgotten | Literal[Trouble.CONFLICT] | None]:
     try:
-        return _claims.take(session, claim, wait_s=wait_s, savepoint=savepoint)
+        return (yield from _claims.taking(session, claim, wait_s=wait_s, savepoint=savepoint))
     except psycopg.Error as error:
+        if error.sqlstate == NO_SUCH_STATEMENT:
+            # Somebody has let go of what was prepared, or it is another session, behind a pooler that did not show.
+            session.is_prepared = session.may_prepare = False
+            return None
         if trouble_with(error) is not Trouble.CONFLICT:
             raise
         return Trouble.CONFLICT
 
 
-def _unavailable(session: Session, error: psycopg.Error, savepoint: str | None) -> StoreUnavailable:
+def _seen_from_outside(
+    session: Session, claim: Claim, deadline: float, taken: Literal[Trouble.CONFLICT] | None
+) -> Talk[Record | None]:
+    """What is committed under the key. The transaction around it may see the database as it was before."""
+    found: Record | None = yield Aside(lambda other: _claims.reading(other, claim.key), deadline)
+    if found is None and taken is Trouble.CONFLICT:
+        # Nobody has committed the key: a deadlock, of which the transaction around it is a part.
+        session.conflict = True
+        raise StoreUnavailable("the transaction around it conflicts with another one")
+    return found
+
+
+def _unavailable(error: psycopg.Error) -> StoreUnavailable:
     """What an error on the claim is to the request, once everything is undone."""
-    session.undo(savepoint)
     # A lock on the table has no such context; a lock on the key is met while its index is written.
     if error.sqlstate == LOCK_TIMEOUT and error.diag.context is not None:
         return KeyInUse("another process was applying it until the time was over")
