@@ -45,7 +45,7 @@ def test_the_readmes_guarded_order_takes_effect_once(tmp_path: Path, monkeypatch
 
 
 def test_the_plan_of_the_documents_is_understood_whole() -> None:
-    [text] = blocks("docs/plan.md", "toml")
+    text, *_ = blocks("docs/plan.md", "toml")
 
     plan = plan_from_toml(text, "docs/plan.md")
 

@@ -24,6 +24,7 @@ class RunStarted:
         seed: of everything random, so that a rerun sends the same ids in the same order.
         started_at_unix: wall clock.
         budget_s: how long the run may take.
+        delivery: which protocol is spoken and why, and whether certificates go unverified, in words.
     """
 
     version: str
@@ -34,6 +35,7 @@ class RunStarted:
     seed: int
     started_at_unix: float
     budget_s: float
+    delivery: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class RunEnded:
         effects: how many state changes were made.
         interrupted: why the run ended before its last check, or "".
         left_behind: what state may remain in the service, or "".
+        statement: what all clean bounds say together, at one level of confidence for the whole run, or "".
     """
 
     elapsed_s: float
@@ -88,6 +91,7 @@ class RunEnded:
     effects: int
     interrupted: str = ""
     left_behind: str = ""
+    statement: str = ""
 
 
 Event: TypeAlias = RunStarted | CheckStarted | Progressed | BurstCollected | FindingMade | RunEnded

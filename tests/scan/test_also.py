@@ -4,7 +4,7 @@ import pytest
 
 from tests.scan.services_more.asking import BODY, tables
 from tests.scan.services_more.shop import Shop
-from tocsin.scan import CHECKS, Plan, PlanError, RailError, authorise, describe, plan_from_tables
+from tocsin.scan import CHECKS, Options, Plan, PlanError, RailError, authorise, describe, plan_from_tables
 
 
 def plan_with(**also: object) -> Plan:
@@ -55,7 +55,7 @@ def test_a_route_elsewhere_needs_a_permission_of_its_own() -> None:
 
 
 def test_a_dry_run_shows_the_other_routes_and_what_is_read_for_them() -> None:
-    said = describe(plan_with(state={"request": "GET /bonus"}), CHECKS)
+    said = describe(plan_with(state={"request": "GET /bonus"}), Options(CHECKS, 1, ()))
     assert "Other routes that accept the same key\n  POST /bonus (signed)" in said
     assert "a trial of those\n  GET /bonus" in said
     assert "[also]" not in said

@@ -1,18 +1,22 @@
 from tests.scan.services.plans import plan
 from tests.scan.services.scanning import FIVE
-from tocsin.scan import CHECKS, describe
+from tocsin.scan import CHECKS, Options, describe
 
-CHECKED = [check for check in CHECKS if check.id in FIVE]
+CHECKED = Options([check for check in CHECKS if check.id in FIVE], 1, ())
 
 
 def test_everything_that_would_be_sent_is_shown_as_the_plan_writes_it() -> None:
     said = describe(
         plan(
-            request={"headers": {"X-Shop": "north"}},
+            request={"headers": {"X-Shop": "north"}, "body": '{"id":"{{uuid}}","seq":{{seq}}}'},
+            identity={"variables": ["uuid"]},
             setup=[{"request": "POST /items", "body": '{"stock":5}', "extract": {"item": "/id"}}],
             state=[{"request": "GET /items/{{item}}", "headers": {"Accept": "application/json"}, "sign": True}],
             reset={"request": "DELETE http://127.0.0.1:9/all"},
-            invariant=[{"request": "GET /all"}],
+            invariant=[{"request": "GET /all", "sum_of": ["/a"], "equals": 1}],
+            mix=[{"request": "POST /cancel", "body": "{}"}],
+            variables={"seq": {"fresh": "counter"}},
+            sequence={"variable": "seq", "applied": {"request": "GET /version", "pointer": "/version"}},
             budget={"requests": 90, "seconds": 2.5},
         ),
         CHECKED,
@@ -24,7 +28,7 @@ def test_everything_that_would_be_sent_is_shown_as_the_plan_writes_it() -> None:
         "Sent, signed anew each time",
         "  POST /order (signed)",
         "    X-Shop: north",
-        '    {"id":"{{uuid}}"}',
+        '    {"id":"{{uuid}}","seq":{{seq}}}',
         "    signature: hex-sha256-body",
         "    one operation is one value of: uuid",
         "Before each trial",
@@ -35,12 +39,36 @@ def test_everything_that_would_be_sent_is_shown_as_the_plan_writes_it() -> None:
         "  GET /items/{{item}} (signed)",
         "    Accept: application/json",
     ]
-    assert said[14:16] == ["To bring the state back", "  DELETE http://127.0.0.1:9/all"]
-    assert said[-3:] == [
-        "At most 90 requests, 20000 effects and 2.5 s",
-        "Note: [invariant] is read over: intermediate-state is not built yet",
-        "Nothing was sent.",
+    assert said[14:23] == [
+        "Raced with it",
+        "  POST /cancel (signed)",
+        "    X-Shop: north",
+        "    {}",
+        "Read while requests are in flight",
+        "  GET /all",
+        "Read for the number of the applied message",
+        "  GET /version",
+        "To bring the state back",
     ]
+    assert said[23] == "  DELETE http://127.0.0.1:9/all"
+    assert said[-2:] == ["At most 90 requests, 20000 effects and 2.5 s", "Nothing was sent."]
+
+
+def test_a_note_of_the_plan_is_shown() -> None:
+    assert "Note: [budget] effects = 900: without [reset]" in describe(plan(budget={"effects": 900}), CHECKED)
+
+
+def test_a_state_that_no_request_reads_is_shown_too() -> None:
+    said = describe(plan(state=[{"sql": "SELECT 1", "database": "sqlite:a.db"}]), CHECKED)
+    assert "Read, before and after each trial\n  sql SELECT 1\n" in said
+
+
+def test_a_check_that_has_to_be_asked_for_says_so_until_it_is() -> None:
+    timing = [check for check in CHECKS if check.opt_in]
+    ready = plan(state=[{"request": "GET /count"}])
+    assert "comparison-timing: NOT_APPLICABLE, not asked for" in describe(ready, Options(timing, 1, ()))
+    asked = Options(timing, 1, (), frozenset({"comparison-timing"}))
+    assert "comparison-timing: Does the comparison of signatures leak" in describe(ready, asked)
 
 
 def test_each_check_is_named_with_its_question_or_with_what_it_lacks() -> None:

@@ -8,7 +8,7 @@ from tests.scan.services.plans import plan
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._oracle import Reading, extracted, read_states
-from tocsin.scan._plan import RequestTemplate, State
+from tocsin.scan._plan import State
 from tocsin.wire import Response
 
 
@@ -78,18 +78,19 @@ def test_a_state_of_a_trials_own_resource_says_nothing_about_the_next_trials() -
 def test_states_that_drafts_have_of_their_own_are_asked_once_each_and_summed() -> None:
     asked: list[str] = []
 
-    def ask(request: RequestTemplate, draft: Draft) -> Response:
-        asked.append(request.target.render(draft.values))
-        return Response(200, (), b"2")
+    def look(state: State, draft: Draft) -> Decimal:
+        assert state.request is not None
+        asked.append(state.request.target.render(draft.values))
+        return Decimal(2)
 
     drafts = [Draft({"uuid": "a"}), Draft({"uuid": "b", "other": "1"}), Draft({"uuid": "a", "other": "2"})]
-    found = read_states(states(1, path="/orders/{{uuid}}"), iter(drafts), ask)
+    found = read_states(states(1, path="/orders/{{uuid}}"), iter(drafts), look)
 
     assert (found.values, asked) == ((Decimal(4),), ["/orders/a", "/orders/b"])
 
 
 def test_without_a_draft_there_is_nothing_to_sum() -> None:
-    assert read_states(states(1), [], lambda *_: Response(500, (), b"")).values == (Decimal(0),)
+    assert read_states(states(1), [], lambda *_: Decimal(1)).values == (Decimal(0),)
 
 
 REQUEST = plan(setup=[{"request": "POST /items"}]).setup[0].request

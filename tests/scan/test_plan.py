@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.scan.services.plans import plan
-from tocsin.scan import plan_from_toml, rehearse
+from tocsin.scan import Plan, plan_from_toml, rehearse
 
 # A plan that uses every key of the format, in the order in which the format's document has them.
 WHOLE = r"""
@@ -86,7 +86,7 @@ effects = 800
 seconds = 2.5
 """
 
-LATER = """
+CHECKED = """
 [[invariant]]
 request = "GET /accounts"
 sum_of = ["/a", "/b"]
@@ -99,7 +99,7 @@ applied = { request = "GET /documents/1", pointer = "/version" }
 [[mix]]
 request = "POST /cancel"
 body = '{"seat":"{{seat}}"}'
-offset_us = 0
+offset_us = 250
 
 [[actor]]
 key_id = "k2"
@@ -137,9 +137,28 @@ def test_every_request_of_such_a_plan_can_be_built_and_signed() -> None:
     rehearse(plan_from_toml(WHOLE, "whole.toml"))
 
 
-def test_sections_of_checks_that_are_not_built_yet_are_read_over_and_a_note_says_so() -> None:
-    notes = plan_from_toml(WHOLE + LATER, "whole.toml").notes
-    assert [note.partition(" is read over")[0] for note in notes] == ["[invariant]", "[sequence]", "[mix]", "[actor]"]
+def test_invariants_sequences_mixed_requests_and_actors_are_understood() -> None:
+    understood = plan_from_toml(WHOLE + CHECKED, "whole.toml")
+
+    [invariant] = understood.invariants
+    assert (str(invariant.request), invariant.sum_of, invariant.equals) == (
+        "GET /accounts",
+        ("/a", "/b"),
+        Decimal(1000),
+    )
+    assert understood.sequence is not None
+    assert (understood.sequence.variable, understood.sequence.applied.pointer) == ("n", "/version")
+    [mixed] = understood.mix
+    assert (str(mixed.request), mixed.request.sign, mixed.offset_us) == ("POST /cancel", True, 250)
+    assert [name for name, _ in mixed.request.headers] == ["Content-Type", "X-Trace", "X-Delivery"]
+    assert understood.actors == ({"key_id": "k2", "secret": {"env": "OTHER_SECRET"}},)
+    assert [where for where, _ in understood.requests()][-4:] == [
+        "[[invariant]]",
+        "[sequence] applied",
+        "[[mix]]",
+        "[reset]",
+    ]
+    rehearse(understood)
 
 
 def test_the_plan_of_the_formats_own_document_is_understood() -> None:
@@ -170,6 +189,23 @@ def test_without_a_reset_a_plan_has_500_effects_and_no_more_and_with_one_20000()
     assert greedy.budget.effects == 500
     assert greedy.notes == ("[budget] effects = 9000: without [reset], only --accept-effects grants more than 500",)
     assert plan(budget={"effects": 9_000}, reset={"request": "POST /reset"}).budget.effects == 9_000
+
+
+def test_where_effects_arrive_late_a_scan_takes_longer_and_says_so_unless_the_plan_says_how_long() -> None:
+    def settling(settle_ms: int, **changed: object) -> Plan:
+        return plan(state=[{"request": "GET /count", "settle_ms": settle_ms}], **changed)
+
+    assert (settling(250).budget.seconds, settling(250).notes) == (60, ())
+    assert settling(500).budget.seconds == 120
+    assert settling(500).notes == (
+        "settle_ms = 500: a scan takes up to 120 s in place of 60; [budget] seconds says otherwise",
+    )
+    assert settling(9_000).budget.seconds == 600
+    assert settling(500, budget={"effects": 9}).budget.seconds == 120
+    assert (settling(500, budget={"seconds": 60}).budget.seconds, settling(500, budget={"seconds": 60}).notes) == (
+        60,
+        (),
+    )
 
 
 def test_a_success_is_a_status_or_a_class_of_them() -> None:

@@ -88,6 +88,15 @@ ELSEWHERE = "http://evil.example:8000/x"
         {"setup": [{"request": "POST http://127.0.0.1.evil.example/x"}]},
         {"state": [{"request": "GET http://2130706433/x"}]},
         {"also": [{"request": f"POST {ELSEWHERE}"}]},
+        {"also": [{"request": "POST /b", "state": {"request": f"GET {ELSEWHERE}"}}]},
+        {"invariant": [{"request": f"GET {ELSEWHERE}", "sum_of": ["/a"], "equals": 1}]},
+        {"teardown": [{"request": f"DELETE {ELSEWHERE}"}]},
+        {"target": at("http://127.0.0.1:8000") | {"nodes": ["http://127.0.0.1:8001", "http://evil.example:8000"]}},
+        {
+            "request": {"body": '{"id":"{{uuid}}","n":{{n}}}'},
+            "variables": {"n": {"fresh": "counter"}},
+            "sequence": {"variable": "n", "applied": {"request": f"GET {ELSEWHERE}"}},
+        },
     ],
 )
 def test_every_request_of_a_plan_is_held_to_it_and_not_only_the_operation(changed: dict[str, Any]) -> None:
@@ -131,6 +140,13 @@ def test_a_plan_cannot_grant_anything_to_itself(section: str) -> None:
         plan(**{section: granted})
     with pytest.raises(PlanError, match='unknown key "authorized_for"'):
         plan(authorized_for=["shop.example"])
+
+
+@pytest.mark.parametrize("key", ["allow_oracle", "accept_effects", "opt_in", "ownership_proof"])
+def test_nor_anything_else_that_is_the_command_lines(key: str) -> None:
+    for changed in ({key: ["sql"]}, {"target": {key: "sql"}}, {"state": [{"request": "GET /a", key: True}]}):
+        with pytest.raises(PlanError, match=key):
+            plan(**changed)
 
 
 def test_a_literal_secret_is_for_this_machine_alone() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.scan.services.plans import shortest, toml
 from tests.scan.services.scanning import BYPASS, DUPLICATES, FIVE, TOTAL, scan
 from tests.scan.services.serving import serving
 from tocsin.findings import Verdict
+from tocsin.scan import CHECKS
 
 # Every event of the interpreter's own socket module: making a socket, looking a name up, connecting, sending.
 RECORDER = """
@@ -50,6 +52,11 @@ def recorded(words: Sequence[str]) -> tuple[int, list[str], str]:
         {"setup": [{"request": "POST http://shop.example/items"}]},
         {"reset": {"request": "POST http://shop.example/reset"}},
         {"target": {"base_url": "http://127.0.0.1:8000", "authorized_for": "shop.example"}},
+        {"target": {"base_url": "http://127.0.0.1:8000", "nodes": ["http://shop.example"]}},
+        {"teardown": [{"request": "POST http://shop.example/reset"}]},
+        {"state": [{"sql": "SELECT 1", "database": "postgresql://127.0.0.1:9/x"}]},
+        {"state": [{"command": ["sh", "-c", "echo ran > ran"]}]},
+        {"mix": [{"request": "POST http://127.0.0.1:8000/cancel"}, {"request": "POST http://shop.example/cancel"}]},
         {},
     ],
 )
@@ -63,6 +70,7 @@ def test_a_refused_scan_makes_no_socket_and_looks_no_name_up(changed: dict[str, 
     assert (code, events) == (2, [])
     assert said.startswith("tocsin: ")
     assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
 
 
 def test_the_recorder_sees_what_an_allowed_scan_does(tmp_path: Path) -> None:
@@ -150,6 +158,44 @@ def test_a_scan_makes_no_more_effects_than_were_accepted() -> None:
         assert desk.taken <= accepted
         assert found.ended.effects <= accepted
         assert f"{found.ended.effects} effects that were read" in found.ended.left_behind
+
+
+EVERY_SECTION: dict[str, Any] = {
+    "request": {"body": '{"order_id":"{{uuid}}","item":"any","seq":{{seq}}}'},
+    "identity": {"variables": ["uuid"]},
+    "variables": {"seq": {"fresh": "counter"}},
+    "invariant": [{"request": "GET /count", "sum_of": ["/count"], "equals": 0}],
+    "sequence": {"variable": "seq", "applied": {"request": "GET /count", "pointer": "/count"}},
+    "mix": [{"request": "POST /order"}],
+    "state": [TOTAL],
+    "setup": None,
+    "limits": None,
+}
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("check", [check.id for check in CHECKS])
+def test_no_check_makes_more_effects_or_sends_more_requests_than_it_may(check: str) -> None:
+    class Forgetful(Desk):
+        """Remembers nothing, verifies nothing: every request that is sent takes effect."""
+
+        def is_signed(self, _asked: Asked) -> bool:
+            return True
+
+        def is_new(self, *_: object) -> bool:
+            return True
+
+        def is_left(self, _order: object) -> bool:
+            return True
+
+        def take(self, order: Any) -> None:
+            super().take({"order_id": "x", "item": "any"} | (order if isinstance(order, dict) else {}))
+
+    for accepted, requests in ((13, 100), (900, 31)):
+        desk = Forgetful()
+        found = scan(desk, check, accept_effects=accepted, reset=None, budget={"requests": requests}, **EVERY_SECTION)
+        assert desk.taken <= accepted
+        assert len(desk.asked) == found.ended.requests <= requests
 
 
 PLAIN = {"body": '{"order_id":"{{uuid}}","item":"any"}'}

@@ -77,11 +77,11 @@ def test_without_a_reset_the_end_says_what_stays() -> None:
 
 def test_a_reset_is_sent_first_and_last_even_when_the_time_is_over() -> None:
     desk = Desk()
-    found = scan(desk, *FIVE, budget={"seconds": 0.4})
+    found = scan(desk, *FIVE, budget={"seconds": 0.1})
 
     assert (desk.asked[0].path, desk.asked[-1].path) == ("/__reset", "/__reset")
     assert found.ended.left_behind == ""
-    assert "the budget of 0.4 s is used up" in found.findings[BYPASS].evidence.summary
+    assert "the budget of 0.1 s is used up" in found.findings[BYPASS].evidence.summary
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def released(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """In which order the members of each burst were released."""
     orders: list[tuple[int, ...]] = []
 
-    def recording(burst: Burst, address: Any, *, rng: random.Random) -> Delivery:
+    def recording(burst: Burst, address: Any, *, rng: random.Random, nodes: Any) -> Delivery:
         before = rng.getstate()
         order = list(range(len(burst.requests)))
         rng.shuffle(order)
         orders.append(tuple(order))
         rng.setstate(before)
-        return deliver(burst, address, rng=rng)
+        return deliver(burst, address, rng=rng, nodes=nodes)
 
     monkeypatch.setattr("tocsin.scan._session.deliver", recording)
     return orders

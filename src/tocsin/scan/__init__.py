@@ -1,13 +1,17 @@
 """Black-box checks of a running service: bursts, readings of its state, verdicts with their bounds."""
 
+from tocsin.scan._beside import beside
+from tocsin.scan._check import Options
 from tocsin.scan._compose import rehearse
 from tocsin.scan._curl import tables_from_curl
 from tocsin.scan._dry_run import describe
 from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError
+from tocsin.scan._ownership import prove_ownership
 from tocsin.scan._plan import Plan
 from tocsin.scan._plan_file import plan_from_tables, plan_from_toml
 from tocsin.scan._rails import addresses, authorise
-from tocsin.scan._runner import Options, run
+from tocsin.scan._runner import run
+from tocsin.scan._senders import senders
 from tocsin.scan.checks import CHECKS
 
 __all__ = [
@@ -19,10 +23,13 @@ __all__ = [
     "RailError",
     "addresses",
     "authorise",
+    "beside",
     "describe",
     "plan_from_tables",
     "plan_from_toml",
+    "prove_ownership",
     "rehearse",
     "run",
+    "senders",
     "tables_from_curl",
 ]

@@ -4,7 +4,7 @@ Rule: a check owns everything that is said about it (question, severity, weaknes
 file, one line in checks/__init__.py and one test.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tocsin.findings import Bound, Evidence, Severity, Verdict
@@ -38,6 +38,23 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a check needs whatever the time is: how many requests, and how often it lets the state settle."""
+
+    requests: int = 0
+    settles: int = 0
+
+    def seconds(self, *, pace_s: float, settle_s: float) -> float:
+        """How long that takes.
+
+        Args:
+            pace_s: what one request takes, answer included.
+            settle_s: how long an effect may take to arrive.
+        """
+        return self.requests * pace_s + self.settles * settle_s
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One question about a service.
 
@@ -46,9 +63,12 @@ class Check:
         title: the question.
         cwe: the weaknesses that a violation shows, by number.
         owasp: the category of the OWASP API Security Top 10 2023.
-        share: of a scan's time, as a weight beside the other checks'.
+        share: of the time that is left over when every check has what it needs, in percent of a full scan.
         missing: what the plan lacks for this check, as a sentence that says what to add, or "".
         run: asks the question. May raise CannotTell and BudgetEnded.
+        opt_in: why it is asked only of those who ask for it by name, or "".
+        takes_captured: whether one request that somebody else has signed is enough for it.
+        cost: what it needs at least, as counted on a service without a limit of any kind (docs/checks.md, "Time").
     """
 
     id: str
@@ -58,6 +78,34 @@ class Check:
     share: float
     missing: Callable[[Plan], str]
     run: Callable[[Context], Conclusion]
+    opt_in: str = ""
+    takes_captured: bool = False
+    cost: Cost = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a scan is run.
+
+    Args:
+        checks: in the order in which they run.
+        seed: of orders and sizes.
+        command: the command line that repeats the scan, without --only and --seed.
+        opted_in: the ids of those checks that run only where the command line names them, and that it names.
+    """
+
+    checks: Sequence[Check]
+    seed: int
+    command: tuple[str, ...]
+    opted_in: frozenset[str] = frozenset()
+
+    def missing(self, check: Check, plan: Plan) -> str:
+        """Why a check is not asked, or ""."""
+        if check.opt_in and check.id not in self.opted_in:
+            return f"not asked for: {check.opt_in}"
+        if plan.captured is not None and not check.takes_captured:
+            return "a captured request is all there is: add [signing] with a secret, to make requests of one's own"
+        return check.missing(plan)
 
 
 def needs_state(plan: Plan) -> str:

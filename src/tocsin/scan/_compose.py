@@ -4,26 +4,27 @@ Rule: a draft fixes every variable but the instant. The same draft signed at the
 which is what "identical" means; signed at another instant it is "resigned".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tocsin.scan._errors import PlanError
 from tocsin.scan._fresh import FreshValues
-from tocsin.scan._plan import Plan, RequestTemplate
+from tocsin.scan._plan import SINK_URL, Plan, RequestTemplate
 from tocsin.signing import Header, Message, SchemeError, Secret, sign
 from tocsin.wire import RequestError, request_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request whose variables are chosen."""
+    """A request whose variables are chosen, and which of the plan's senders signs it: 0 is [signing]'s."""
 
     values: Mapping[str, str]
+    sender: int = 0
 
     def with_values(self, **changed: str) -> "Draft":
         """The same draft with some variables changed."""
-        return Draft({**self.values, **changed})
+        return replace(self, values={**self.values, **changed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,23 @@ class Composer:
         plan: whose templates are rendered.
         secret: that signs them.
         hosts: the Host header for each origin, "" being base_url's.
+        others: the secrets of the plan's further senders.
     """
 
-    def __init__(self, plan: Plan, secret: Secret, hosts: Mapping[str, str]) -> None:
+    def __init__(self, plan: Plan, secret: Secret, hosts: Mapping[str, str], others: Sequence[Secret] = ()) -> None:
         self.plan = plan
         self.secret = secret
+        self._secrets = (secret, *others)
         self._hosts = hosts
+        # Values that are the same in every request of the scan, and that no draft holds.
+        self.always: Mapping[str, str] = {}
         self._fresh = FreshValues(plan.variables, recycle_lists=True)
 
     def with_secret(self, secret: Secret) -> "Composer":
         """The same requests under another secret: with one that nobody has, all of them are forgeries."""
-        return Composer(self.plan, secret, self._hosts)
+        other = Composer(self.plan, secret, self._hosts)
+        other.always = self.always
+        return other
 
     def message(self, template: RequestTemplate, draft: Draft, *, at: float) -> Message:
         """The request without its signature.
@@ -72,7 +79,7 @@ class Composer:
             draft: the values of its variables.
             at: the signed instant, Unix seconds.
         """
-        values = {**draft.values, **instant(at)}
+        values = {**draft.values, **self.always, **instant(at)}
         return Message(
             method=template.method,
             target=template.target.render(values),
@@ -82,7 +89,9 @@ class Composer:
         )
 
     def shot(self, draft: Draft, *, at: float) -> Shot:
-        """The plan's own request, signed as its sender would."""
+        """The plan's own request, signed as its sender would; a captured one as it is."""
+        if self.plan.captured is not None:
+            return self.as_it_stands(self.plan.captured, draft, at=at)
         message = self.message(self.plan.request, draft, at=at)
         return self.signed_by(self.signature(message, draft, at=at), draft, at=at)
 
@@ -109,7 +118,8 @@ class Composer:
 
     def signature(self, message: Message, draft: Draft, *, at: float) -> tuple[Header, ...]:
         """The headers that sign a message, as the plan's sender would."""
-        return sign(message, self.plan.scheme, self.secret, now=at, nonce=draft.values.get("nonce"))
+        secret = self._secrets[draft.sender % len(self._secrets)]
+        return sign(message, self.plan.scheme, secret, now=at, nonce=draft.values.get("nonce"))
 
     def _bytes(self, message: Message, origin: str) -> bytes:
         headers = (("Host", self._hosts[origin]), *message.headers)
@@ -126,7 +136,7 @@ def rehearse(plan: Plan) -> None:
     hosts = {request.origin: "rehearsal" for _, request in requests} | {"": "rehearsal"}
     key_id = plan.signing.get("key_id")
     fresh = FreshValues(plan.variables, recycle_lists=True)
-    draft = Draft(fresh.make(plan.variables) | dict.fromkeys(plan.extracted, "0"))
+    draft = Draft(fresh.make(plan.variables) | dict.fromkeys(plan.extracted | {SINK_URL}, "0"))
     for where, request in requests:
         try:
             secret = Secret(bytes(32), key_id=None if key_id is None else str(key_id))

@@ -24,6 +24,8 @@ from tocsin.signing import (
 
 # Twice what servers commonly allow for a header (8 KiB), so that it is the server or the service that says no.
 _VERY_LONG = 16_384
+# Four characters of base64 may end in padding; eight hold at least five that are free.
+_WRONG_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,27 @@ class _Signing:
         return tuple((name, value if name == scheme.header else old) for name, old in self.headers("x"))
 
 
-def forgery(composer: Composer, draft: Draft, *, at: float) -> Shot:
-    """The right header, prefix, alphabet and length, and a wrong value: signed by a secret that nobody has."""
+def forgery(composer: Composer, draft: Draft, *, at: float, padding: int = 0) -> Shot:
+    """The right header, prefix, alphabet and length, and a wrong value: signed by a secret that nobody has.
+
+    Args:
+        composer: renders and signs.
+        draft: of the request.
+        at: the signed instant, Unix seconds.
+        padding: how many spaces are added to the body.
+    """
     signing = _signing(composer, draft, at)
-    return composer.signed_by(signing.headers(signing.by(_random_secret(composer))), draft, at=at)
+    headers = signing.headers(signing.by(_random_secret(composer)))
+    message = replace(signing.message, body=signing.message.body + b" " * padding)
+    return composer.as_it_stands(replace(message, headers=message.headers + headers), draft, at=at)
+
+
+def with_right_beginning(composer: Composer, draft: Draft, *, at: float) -> Shot:
+    """A forgery of which all but the last characters are right: as far as a comparison goes that stops at the first."""
+    signing = _signing(composer, draft, at)
+    right, wrong = signing.by(composer.secret), signing.by(_random_secret(composer))
+    kept = len(right) - _WRONG_CHARACTERS
+    return composer.signed_by(signing.headers(right[:kept] + wrong[kept:]), draft, at=at)
 
 
 def bypass_probes(composer: Composer) -> tuple[str, ...]:

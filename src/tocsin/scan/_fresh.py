@@ -29,10 +29,16 @@ class FreshValues:
         # than a thousand values a second.
         self._counted_from = time.time_ns() // 1_000_000
         self._made: dict[str, int] = {}
+        self._starts = {name: variable.start for name, variable in variables.items() if variable.start is not None}
 
     def make(self, names: Iterable[str]) -> dict[str, str]:
         """A value for each of `names`. Raises CannotTell when a list is used up."""
         return {name: self._one(self._variables[name]) for name in sorted(names)}
+
+    def count_on(self, name: str, start: int) -> None:
+        """Let a counter go on from a number that the service has told."""
+        self._starts[name] = start
+        self._made[name] = 0
 
     def _one(self, variable: Variable) -> str:
         place = self._made.get(variable.name, 0)
@@ -43,7 +49,7 @@ class FreshValues:
             case "hex16":
                 return secrets.token_hex(8)
             case "counter":
-                return str((self._counted_from if variable.start is None else variable.start) + place)
+                return str(self._starts.get(variable.name, self._counted_from) + place)
             case "template":
                 return variable.text.replace("{{n}}", str(self._counted_from + place))
             case "list":

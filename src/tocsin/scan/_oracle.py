@@ -11,11 +11,10 @@ from decimal import Decimal
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._plan import RequestTemplate, State
-from tocsin.scan.oracles import read_endpoint
 from tocsin.signing import PointerError, parse_json, resolve
 from tocsin.wire import Response
 
-Ask = Callable[[RequestTemplate, Draft], Response]
+Look = Callable[[State, Draft], Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Reading:
             varying: the variables that can name another resource in each trial.
         """
         return self.states == before.states and any(
-            old != new and state.request.names.isdisjoint(varying)
+            old != new and state.names.isdisjoint(varying)
             for state, old, new in zip(self.states, before.values, self.values, strict=True)
         )
 
@@ -70,10 +69,10 @@ class Reading:
         return ", ".join(f"{state.name} = {value:f}" for state, value in zip(self.states, self.values, strict=True))
 
 
-def read_states(states: Sequence[State], drafts: Iterable[Draft], ask: Ask) -> Reading:
-    """Ask every oracle. States that the drafts of a trial have of their own (GET /orders/{{uuid}}) are summed."""
+def read_states(states: Sequence[State], drafts: Iterable[Draft], look: Look) -> Reading:
+    """Look at every oracle. States that the drafts of a trial have of their own (GET /orders/{{uuid}}) are summed."""
     drafts = list(drafts)
-    return Reading(tuple(states), tuple(_summed(state, drafts, ask) for state in states))
+    return Reading(tuple(states), tuple(_summed(state, drafts, look) for state in states))
 
 
 def extracted(response: Response, pointer: str, request: RequestTemplate) -> str:
@@ -90,7 +89,7 @@ def extracted(response: Response, pointer: str, request: RequestTemplate) -> str
     return text
 
 
-def _summed(state: State, drafts: Sequence[Draft], ask: Ask) -> Decimal:
-    names = state.request.names
+def _summed(state: State, drafts: Sequence[Draft], look: Look) -> Decimal:
+    names = state.names
     distinct = {tuple(draft.values.get(name) for name in sorted(names)): draft for draft in drafts}
-    return sum((read_endpoint(state, ask(state.request, draft)) for draft in distinct.values()), Decimal(0))
+    return sum((look(state, draft) for draft in distinct.values()), Decimal(0))

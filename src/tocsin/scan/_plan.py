@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
 from tocsin.scan._template import Template
-from tocsin.signing import Scheme
+from tocsin.signing import Message, Scheme
+from tocsin.wire import Protocol
 
 # What fills the scheme's id_header where the plan does not.
 DELIVERY_ID = "delivery_id"
+# Where the plan's sink listens; always there if it has one.
+SINK_URL = "sink_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class Variable:
     text: str = ""
     values: tuple[str, ...] = ()
     start: int | None = None
+    # Whether a counter starts at one more than [sequence] applied says.
+    after_applied: bool = False
 
     @property
     def fresh(self) -> bool:
@@ -59,16 +65,135 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A user's SQL: where it runs, and a statement whose variables are bound, never inserted."""
+
+    database: str
+    statement: Template
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All variables in it."""
+        return self.statement.names
+
+    def __str__(self) -> str:
+        return f"sql {self.statement.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A user's command, a word at a time: no shell reads it."""
+
+    words: tuple[Template, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All variables in it."""
+        return frozenset[str]().union(*(word.names for word in self.words))
+
+    def __str__(self) -> str:
+        return f"command {' '.join(word.text for word in self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A file; an effect is a line that contains a text. Without one, the file is a document or a number."""
+
+    path: str
+    containing: Template | None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All variables in it."""
+        return self.containing.names if self.containing else frozenset()
+
+    def __str__(self) -> str:
+        return f"file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """A listener that the scanner runs; an effect is a delivery with a text at the state's pointer.
+
+    Args:
+        address: a loopback "host:port"; port 0 lets the kernel choose, and {{sink_url}} says what it chose.
+        equals: the text that makes a delivery one of the trial's.
+    """
+
+    address: str
+    equals: Template
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All variables in it."""
+        return self.equals.names
+
+    def __str__(self) -> str:
+        return f"webhooks to {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers themselves: an effect is one that looks as that to a new request, and not as that to a duplicate."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """None: answers are counted, whoever they are for."""
+        return frozenset()
+
+    def __str__(self) -> str:
+        return "the answers"
+
+
+Source: TypeAlias = RequestTemplate | Query | Command | Lines | Sink | Answers
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Where an effect shows: a number at a pointer, or the length of a list there."""
 
     name: str
-    request: RequestTemplate
+    source: Source
     pointer: str
     count: bool
     absent: int | None
     per_effect: Decimal
     settle_ms: int
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that say which state it is."""
+        return self.source.names
+
+    @property
+    def request(self) -> RequestTemplate | None:
+        """What is asked of the service for it, if it is read there."""
+        return self.source if isinstance(self.source, RequestTemplate) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What every reader must see at every moment: numbers at pointers, and their sum."""
+
+    request: RequestTemplate
+    sum_of: tuple[str, ...]
+    equals: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRule:
+    """Which variable orders messages, and where the number of the applied one is read."""
+
+    variable: str
+    applied: State
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Another signed request to race with the operation, released `offset_us` after the gate."""
+
+    request: RequestTemplate
+    offset_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +223,21 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """How the service is spoken to.
+
+    Args:
+        protocol: "auto" for what the server chooses.
+        ca_file: a PEM file of authorities, as the plan names it; "" for the system's.
+        insecure: believe every certificate.
+    """
+
+    protocol: Protocol = "auto"
+    ca_file: str = ""
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan that has been understood whole."""
 
@@ -116,6 +256,17 @@ class Plan:
     budget: Budget
     notes: tuple[str, ...]
     also: tuple[Also, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
+    sequence: SequenceRule | None = None
+    mix: tuple[Mix, ...] = ()
+    # The [signing] table of each further sender.
+    actors: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    # A request that somebody else has signed, and that is sent as it is; its signature may be a live one.
+    captured: Message | None = field(default=None, repr=False)
+    nodes: tuple[str, ...] = ()
+    # Sent for every scene at the end: what [[setup]] has made is undone.
+    teardown: tuple[RequestTemplate, ...] = ()
+    connection: Connection = Connection()
 
     @property
     def extracted(self) -> frozenset[str]:
@@ -130,17 +281,37 @@ class Plan:
     @property
     def settle_s(self) -> float:
         """How long after an answer an effect may still arrive."""
-        states = self.state + tuple(state for also in self.also for state in also.state)
-        return max((state.settle_ms for state in states), default=0) / 1000
+        return max((state.settle_ms for state in self.all_states()), default=0) / 1000
+
+    @property
+    def drawn(self) -> frozenset[str]:
+        """Variables that a request of a trial and the readings around it mention."""
+        return self.used.union(*(state.names for state in self.states()), *(mixed.request.names for mixed in self.mix))
+
+    def states(self) -> Iterator[State]:
+        """Where the operation's effects show, and where the applied number of a sequence is read."""
+        yield from self.state
+        if self.sequence is not None:
+            yield self.sequence.applied
+
+    def all_states(self) -> Iterator[State]:
+        """The same, and those of other routes."""
+        yield from self.states()
+        yield from (state for also in self.also for state in also.state)
 
     def requests(self) -> Iterator[tuple[str, RequestTemplate]]:
         """Every request that the plan can cause, with the place that names it."""
         yield "[request]", self.request
         yield from (("[[setup]]", setup.request) for setup in self.setup)
-        yield from (("[[state]]", state.request) for state in self.state)
+        yield from (("[[state]]", state.request) for state in self.state if state.request)
         for also in self.also:
             yield "[[also]]", also.request
-            yield from (("[[also]] state", state.request) for state in also.state)
+            yield from (("[[also]] state", state.request) for state in also.state if state.request)
+        yield from (("[[invariant]]", invariant.request) for invariant in self.invariants)
+        if self.sequence is not None and self.sequence.applied.request:
+            yield "[sequence] applied", self.sequence.applied.request
+        yield from (("[[mix]]", mixed.request) for mixed in self.mix)
+        yield from (("[[teardown]]", request) for request in self.teardown)
         if self.reset is not None:
             yield "[reset]", self.reset
 

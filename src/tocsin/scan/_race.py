@@ -6,7 +6,7 @@ One verified effect too many is proof, so the first hit ends the race; it is rep
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tocsin.findings import Bound, Json, Verdict
@@ -14,7 +14,9 @@ from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
-from tocsin.scan._trials import Trial, concurrent, confirm, sequential
+from tocsin.scan._styles import overlap
+from tocsin.scan._trials import Trial, confirm, delivery_facts, overlapping, sequential
+from tocsin.wire import Delivery, Style
 
 # Long enough for every server measured to have parked the prefixes; doubled after a void burst.
 _HOLD_S = 0.03
@@ -24,6 +26,8 @@ _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _VOIDS_IN_A_ROW = 12
 _REPEATS_OF_A_HIT = 5
+# So many bursts settle together: they share nearly all of that wait, and few are sent in vain where one hits.
+_TOGETHER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Experiment:
         least: the smallest size that can show anything.
         wanted: how many clean bursts are enough.
         hit: names what is wrong with a burst, beside its sequential twin, or "".
+        is_apart: whether each burst has resources of its own, so that several may settle together.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Experiment:
     least: int
     wanted: int
     hit: Callable[[Trial, Trial], str]
+    is_apart: bool = False
 
 
 @dataclass(slots=True)
@@ -64,7 +70,11 @@ class Outcome:
     hit: Trial | None = None
     what: str = ""
     rate: tuple[int, int] = (0, 0)
+    # How few requests are enough, as the end of a sentence, once that has been tried.
+    smallest: str = ""
     mixture: Counter[str] = field(default_factory=Counter)
+    styles: dict[str, Json] = field(default_factory=dict)
+    delivery: Delivery | None = None
     voids: Counter[str] = field(default_factory=Counter)
     cut_short: str = ""
     missing: str = ""
@@ -105,6 +115,10 @@ class Outcome:
             "valid_bursts": self.clean,
             "mixture": dict(self.mixture),
         }
+        if self.styles:
+            facts["styles"] = self.styles
+        if self.hit is None and self.delivery is not None:
+            facts["delivery"] = delivery_facts(self.delivery)
         if self.voids:
             facts["void_bursts"] = dict(self.voids)
         if self.cut_short:
@@ -120,6 +134,8 @@ class Outcome:
                 "allowed_effects": self.hit.allowed,
                 "came_back": f"{hits} of {of}",
             }
+            if self.smallest:
+                facts["smallest"] = self.smallest.removeprefix("; ")
         bound = self.bound()
         if bound is not None:
             facts["bound"] = str(bound)
@@ -138,15 +154,28 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
         if what:
             confirm(session, [shot.draft for shot in members.shots], outcome.twin)
             outcome.also_sequential, outcome.what = True, what
+        _ask_canaries(session, experiment)
         _bursts(session, experiment, outcome, outcome.twin, until)
     except BudgetEnded as ended:
         outcome.cut_short = str(ended)
     except (CannotTell, ServiceGone) as error:
         outcome.missing = str(error)
+    outcome.styles = session.rotation.facts()
     if outcome.also_sequential and outcome.hit is None:
         # No burst was needed to see it: whatever became of the bursts, the state was read.
         outcome.hit = outcome.twin
     return outcome
+
+
+def _ask_canaries(session: Session, experiment: Experiment) -> None:
+    """For each style in which a service may act too early: one lone request, held for long, must not be answered."""
+    for style in tuple(session.rotation.unasked):
+        canary = experiment.compose(experiment.least).shots[:1]
+        drafts = [shot.draft for shot in canary]
+        before = session.read(drafts)
+        delivery = session.deliver(canary, hold_s=_LONGEST_HOLD_S, style=style)
+        session.effects(drafts, before)
+        session.rotation.asked(style, delivery.void)
 
 
 def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Trial, until: float) -> None:
@@ -156,40 +185,78 @@ def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Tr
         if time.monotonic() > until and (outcome.clean or outcome.voids):
             outcome.cut_short = f"its share of the time ended after {outcome.clean} of {experiment.wanted} bursts"
             return
-        size = experiment.sizes[outcome.clean % len(experiment.sizes)]
-        trial, what = _burst(session, experiment, twin, size, gentle)
-        if what:
-            outcome.hit, outcome.what = trial, what
-            outcome.rate = _repeated(session, experiment, twin, size, until)
-            return
-        if trial.void:
-            outcome.voids[trial.void] += 1
-            gentle += 1
-            if gentle == _VOIDS_IN_A_ROW:
-                raise CannotTell(f"{gentle} bursts in a row were void: {trial.void}")
-            session.wait(min(_PAUSE_S * 2**gentle, _LONGEST_PAUSE_S))
-            continue
-        gentle = 0
-        outcome.mixture[f"last-byte n={trial.members}"] += 1
-        session.progressed(experiment.name, outcome.clean, experiment.wanted)
+        if session.rotation.alone:
+            raise CannotTell(session.rotation.alone)
+        together = _TOGETHER if experiment.is_apart and session.plan.settle_s and not gentle else 1
+        ahead = range(outcome.clean, min(outcome.clean + together, experiment.wanted))
+        sizes = [experiment.sizes[place % len(experiment.sizes)] for place in ahead]
+        for size, (trial, what) in zip(sizes, _played(session, experiment, twin, sizes, gentle), strict=True):
+            if what:
+                outcome.hit, outcome.what = trial, what
+                outcome.rate = _repeated(session, experiment, twin, size, until)
+                outcome.smallest = _shrunk(session, experiment, twin, size, until)
+                return
+            gentle = _counted(session, experiment, outcome, trial, gentle)
 
 
-def _burst(session: Session, experiment: Experiment, twin: Trial, size: int, gentle: int) -> tuple[Trial, str]:
-    """One burst, and what is wrong with it. Smaller and slower after each void one."""
-    members = experiment.compose(max(experiment.least, size >> gentle))
-    hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
-    trial = concurrent(session, members.shots, members.allowed, hold_s=hold_s)
-    what = experiment.hit(trial, twin)
-    if what:
-        try:
-            confirm(session, [shot.draft for shot in members.shots], trial)
-        except (BudgetEnded, ServiceGone) as ended:
-            # Not clean, and not proof either.
-            raise CannotTell(
-                f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before that "
-                f"could be confirmed: {ended}"
-            ) from None
+def _counted(session: Session, experiment: Experiment, outcome: Outcome, trial: Trial, gentle: int) -> int:
+    """Count a burst that did not hit, as clean or as void. Returns how gentle the next one has to be."""
+    if trial.void:
+        outcome.voids[trial.void] += 1
+        gentle += 1
+        if gentle == _VOIDS_IN_A_ROW:
+            raise CannotTell(f"{gentle} bursts in a row were void: {trial.void}")
+        session.wait(min(_PAUSE_S * 2**gentle, _LONGEST_PAUSE_S))
+        return gentle
+    assert trial.delivery is not None, "it was concurrent"
+    outcome.delivery = trial.delivery
+    outcome.mixture[f"{trial.delivery.style} n={trial.members}"] += 1
+    session.progressed(experiment.name, outcome.clean, experiment.wanted)
+    return 0
+
+
+def _burst(session: Session, experiment: Experiment, twin: Trial, size: int) -> tuple[Trial, str]:
+    """One burst more, after a hit. Only how often it hits is told: nobody waits to see whether somebody else writes."""
+    [(_, trial, what)] = _delivered(session, experiment, twin, [size], gentle=0)
     return trial, what
+
+
+def _played(
+    session: Session, experiment: Experiment, twin: Trial, sizes: Sequence[int], gentle: int
+) -> Iterator[tuple[Trial, str]]:
+    """Bursts that settle together, each with what is wrong with it, confirmed. Smaller and slower after void ones."""
+    for members, trial, what in _delivered(session, experiment, twin, sizes, gentle):
+        if what:
+            try:
+                confirm(session, [shot.draft for shot in members.shots], trial)
+            except (BudgetEnded, ServiceGone) as ended:
+                # Not clean, and not proof either.
+                raise CannotTell(
+                    f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before "
+                    f"that could be confirmed: {ended}"
+                ) from None
+        yield trial, what
+
+
+def _delivered(
+    session: Session, experiment: Experiment, twin: Trial, sizes: Sequence[int], gentle: int
+) -> list[tuple[Members, Trial, str]]:
+    hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
+    composed = [experiment.compose(max(experiment.least, size >> gentle)) for size in sizes]
+    styles = [session.rotation.next(len(members.shots)) for members in composed]
+    bursts = [(members.shots, members.allowed, style) for members, style in zip(composed, styles, strict=True)]
+    trials = overlapping(session, bursts, hold_s=hold_s)
+    for style, trial in zip(styles, trials, strict=True):
+        _learn(session, style, trial, twin)
+    return [(members, trial, experiment.hit(trial, twin)) for members, trial in zip(composed, trials, strict=True)]
+
+
+def _learn(session: Session, style: Style, trial: Trial, twin: Trial) -> None:
+    assert trial.delivery is not None, "it was concurrent"
+    if trial.delivery.void:
+        session.rotation.undelivered(style, trial.delivery.void)
+    elif not trial.void:
+        session.rotation.delivered(style, trial.members, overlap(trial.delivery.history, twin.statuses))
 
 
 def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> tuple[int, int]:
@@ -197,12 +264,30 @@ def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, 
     hits = tries = 0
     try:
         while tries < _REPEATS_OF_A_HIT and time.monotonic() < until:
-            _, what = _burst(session, experiment, twin, size, gentle=0)
+            _, what = _burst(session, experiment, twin, size)
             tries += 1
             hits += bool(what)
     except (BudgetEnded, CannotTell, ServiceGone):
         pass  # the rate is told for the tries there were
     return hits, tries
+
+
+def _shrunk(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> str:
+    """The smallest burst that hits still, and how often: whoever reproduces a race wants few requests."""
+    tried: list[str] = []
+    try:
+        for fewer in sorted({other for other in experiment.sizes if other < size}):
+            hits = tries = members = 0
+            while tries < _REPEATS_OF_A_HIT and time.monotonic() < until:
+                trial, what = _burst(session, experiment, twin, fewer)
+                members, tries, hits = trial.members, tries + 1, hits + bool(what)
+            if hits:
+                return f"; {members} requests are enough ({hits} of {tries})"
+            if tries:
+                tried.append(f"{members} in {tries} tries")
+    except (BudgetEnded, CannotTell, ServiceGone):
+        pass  # what was tried so far is told
+    return f"; fewer requests did not hit: {', '.join(tried)}" if tried else ""
 
 
 def worst(verdicts: Mapping[str, Verdict]) -> Verdict:

@@ -7,46 +7,56 @@ INCONCLUSIVE or NOT_APPLICABLE, and says why.
 import random
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 from tocsin import __version__
 from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
-from tocsin.scan._check import Check, Conclusion, Context
+from tocsin.scan._check import Check, Conclusion, Context, Options
 from tocsin.scan._compose import Composer
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._fresh import FreshValues
-from tocsin.scan._plan import Plan
+from tocsin.scan._oracles import learn_answers, open_oracles
+from tocsin.scan._plan import SINK_URL, Plan
 from tocsin.scan._remedy import guard_call
 from tocsin.scan._session import Session
 from tocsin.scan._stage import Stage
+from tocsin.scan._statistics import scan_wide
+from tocsin.scan.oracles import SinkReading
 from tocsin.signing import SchemeError, Secret
 from tocsin.wire import Address, RequestError
 
 # Kept for the last burst of the last check: a hit that there is no time left to confirm tells nothing.
 _RESERVE_S, _RESERVE_SHARE = 1.0, 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a scan is run.
-
-    Args:
-        checks: in the order in which they run.
-        seed: of orders and sizes.
-        command: the command line that repeats the scan, without --only and --seed.
-    """
-
-    checks: Sequence[Check]
-    seed: int
-    command: tuple[str, ...]
+# A service slows down under what is sent to it, and what is set aside for later checks cannot be asked back.
+_SLOWER: Final = 1.5
+_HERE: Final = Path()
 
 
 def run(
-    plan: Plan, secret: Secret, addresses: Mapping[str, Address], options: Options, emit: Callable[[Event], None]
+    plan: Plan,
+    secret: Secret,
+    addresses: Mapping[str, Address],
+    options: Options,
+    emit: Callable[[Event], None],
+    *,
+    others: Sequence[Secret] = (),
+    folder: Path = _HERE,
 ) -> None:
     """Scan. All results go to `emit`.
+
+    Args:
+        plan: authorised.
+        secret: of [signing].
+        addresses: of every origin, as `addresses` gives them.
+        options: what is asked, and how.
+        emit: takes the events.
+        others: the secrets of the plan's [[actor]] tables, in their order.
+        folder: what the files of oracles are relative to: the plan's.
 
     Raises:
         KeyboardInterrupt: passed on after RunEnded has said what may be left behind.
@@ -55,17 +65,25 @@ def run(
     hosts = {name: address.authority for name, address in addresses.items()}
     session = Session(
         plan=plan,
-        composer=Composer(plan, secret, hosts),
+        composer=Composer(plan, secret, hosts, others),
         addresses=addresses,
         # Not for secrets: it shuffles the order in which members of a burst are released.
         rng=random.Random(options.seed),  # noqa: S311
         emit=emit,
         deadline=started + plan.budget.seconds,
     )
+    findings: list[Finding] = []
+
+    def told(event: Event) -> None:
+        if isinstance(event, FindingMade):
+            findings.append(event.finding)
+        emit(event)
+
     interrupted = "broken off"  # unless it comes to an end of its own
     try:
-        emit(_run_started(plan, options))
-        interrupted = _run_checks(session, options, emit)
+        emit(_run_started(session, options))
+        with ExitStack() as closing:
+            interrupted = _run_checks(session, options, told, _opened(session, folder, closing))
     except KeyboardInterrupt:
         interrupted = "interrupted by the user"
         raise
@@ -77,28 +95,51 @@ def run(
                 effects=session.spent.effects,
                 interrupted=interrupted,
                 left_behind=_left_behind(session, interrupted),
+                statement=scan_wide([trials for finding in findings for trials in _clean_trials(finding)]),
             )
         )
 
 
-def _run_checks(session: Session, options: Options, emit: Callable[[Event], None]) -> str:
+def _opened(session: Session, folder: Path, closing: ExitStack) -> str:
+    """Open the plan's oracles. Returns what went wrong."""
+    try:
+        session.readers = open_oracles(session.plan, folder, closing)
+    except CannotTell as error:
+        return str(error)
+    for reader in session.readers.values():
+        if isinstance(reader, SinkReading):
+            session.composer.always = {SINK_URL: reader.url}
+    return ""
+
+
+def _run_checks(session: Session, options: Options, emit: Callable[[Event], None], failed: str) -> str:
     stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
-    failed = _reset(stage)
+    failed = failed or _reset(stage) or _learned(session, stage)
     for place, check in enumerate(options.checks):
         session.check = check.id
         emit(CheckStarted(check.id, check.title))
-        missing = check.missing(session.plan)
+        missing = options.missing(check, session.plan)
         if missing:
             conclusion = Conclusion(Verdict.NOT_APPLICABLE, Evidence(missing))
         elif session.gone or failed:
             conclusion = Conclusion(Verdict.INCONCLUSIVE, Evidence(f"not asked: {session.gone or failed}"))
         else:
-            until = _until(session, options.checks[place:])
+            until = _until(session, options, options.checks[place:])
             conclusion = _asked(check, Context(session.plan, session, stage, until))
         emit(FindingMade(_finding(check, conclusion, session.plan, options)))
     # Whatever time the checks took: nothing is left behind that can be brought back.
     session.wind_down()
+    session.left_standing = _torn_down(stage)
     return session.gone or failed or _reset(stage)
+
+
+def _torn_down(stage: Stage) -> str:
+    """Undo what set-ups have made. Returns what went wrong."""
+    try:
+        stage.tear_down()
+    except (CannotTell, BudgetEnded, ServiceGone) as error:
+        return str(error)
+    return ""
 
 
 def _asked(check: Check, context: Context) -> Conclusion:
@@ -123,12 +164,27 @@ def _reset(stage: Stage) -> str:
     return ""
 
 
-def _until(session: Session, rest: Sequence[Check]) -> float:
-    """The end of the next check's share. What earlier checks did not use is shared anew."""
+def _learned(session: Session, stage: Stage) -> str:
+    """Learn what answers tell, where they are an oracle. Returns what went wrong."""
+    try:
+        learn_answers(session, stage)
+    except (CannotTell, BudgetEnded, ServiceGone) as error:
+        return str(error)
+    return ""
+
+
+def _until(session: Session, options: Options, rest: Sequence[Check]) -> float:
+    """The end of the next check's share: what it needs, and its part of what nobody needs. Shared anew each time."""
     now = time.monotonic()
     reserve_s = min(_RESERVE_S, _RESERVE_SHARE * session.plan.budget.seconds)
-    shares = [check.share for check in rest if not check.missing(session.plan)]
-    return now + max(0.0, session.deadline - reserve_s - now) * shares[0] / sum(shares)
+    left_s = max(0.0, session.deadline - reserve_s - now)
+    asked = [check for check in rest if not options.missing(check, session.plan)]
+    pace_s = _SLOWER * session.pace_s
+    needs_s = [check.cost.seconds(pace_s=pace_s, settle_s=session.plan.settle_s) for check in asked]
+    if left_s < sum(needs_s):
+        return now + left_s * needs_s[0] / sum(needs_s)
+    shares = [check.share for check in asked]
+    return now + needs_s[0] + (left_s - sum(needs_s)) * shares[0] / sum(shares)
 
 
 def _finding(check: Check, conclusion: Conclusion, plan: Plan, options: Options) -> Finding:
@@ -154,12 +210,25 @@ def _finding(check: Check, conclusion: Conclusion, plan: Plan, options: Options)
     )
 
 
+def _clean_trials(finding: Finding) -> Iterator[int]:
+    """How many clean trials are behind each bound on a probability: one a variant where a check has them."""
+    variants = finding.evidence.facts.get("variants")
+    if isinstance(variants, Mapping):
+        for variant in variants.values():
+            if isinstance(variant, Mapping) and variant.get("verdict") == Verdict.NOT_OBSERVED:
+                yield int(str(variant["valid_bursts"]))
+    elif finding.bound is not None and finding.bound.upper_limit is not None:
+        yield finding.bound.trials
+
+
 def _shown(plan: Plan) -> str:
     """The scanned request as the plan writes it: its variables, and no value of them."""
-    return f"{plan.request} {plan.request.body.text}".strip() + f"  [signed anew: {plan.scheme.name}]"
+    how = f"signed anew: {plan.scheme.name}" if plan.captured is None else "as it was captured"
+    return f"{plan.request} {plan.request.body.text}".strip() + f"  [{how}]"
 
 
-def _run_started(plan: Plan, options: Options) -> RunStarted:
+def _run_started(session: Session, options: Options) -> RunStarted:
+    plan = session.plan
     return RunStarted(
         version=__version__,
         target=plan.base_url,
@@ -169,7 +238,15 @@ def _run_started(plan: Plan, options: Options) -> RunStarted:
         seed=options.seed,
         started_at_unix=time.time(),
         budget_s=plan.budget.seconds,
+        delivery=_delivery(session.addresses[""]),
     )
+
+
+def _delivery(address: Address) -> str:
+    """Which protocol is spoken, and why."""
+    if address.url_scheme == "https" and address.trust.insecure:
+        return f"{address.why}; no certificate is verified ([target] insecure = true)"
+    return address.why
 
 
 def _left_behind(session: Session, interrupted: str) -> str:
@@ -177,6 +254,9 @@ def _left_behind(session: Session, interrupted: str) -> str:
     if not spent.effects + spent.unread or (session.plan.reset is not None and not interrupted):
         return ""
     unread = f", and at most {spent.unread} more that were not" if spent.unread else ""
-    made = ", and what [[setup]] made" if session.plan.setup else ""
+    is_undone = session.plan.teardown and not session.left_standing
+    made = ", and what [[setup]] made" if session.plan.setup and not is_undone else ""
+    if session.plan.teardown and session.left_standing:
+        made += f" ([[teardown]]: {session.left_standing})"
     not_reset = "; the last [reset] is missing" if session.plan.reset is not None else ""
     return f"{spent.effects} effects that were read{unread}{made}{not_reset}"

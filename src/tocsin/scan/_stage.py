@@ -5,7 +5,7 @@ back (the reset), and when neither is possible and its limit is used up, no verd
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
@@ -37,19 +37,46 @@ class Stage:
         self._fresh = fresh
         self._plan: Plan = session.plan
         self._effects_at_reset = 0
+        self._set_up_so_far: list[Mapping[str, str]] = []
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether every scene has resources of its own, to be read while another scene's effects still arrive."""
+        fresh = self._plan.extracted.union(name for name, known in self._plan.variables.items() if known.fresh)
+        shared = any(state.names.isdisjoint(fresh) for state in self._plan.state)
+        return not shared and (self._plan.limits is None or self._renewed())
 
     def scene(self, *, need: int = 1) -> Scene:
         """A scene on which `need` effects are possible. Raises CannotTell if there is none to be had."""
         capacity = self._capacity(need)
         held = self._fresh.make(self._held() - self._plan.extracted)
+        if self._plan.teardown:
+            self._set_up_so_far.append(held)
+            self._session.owed += len(self._plan.teardown)
         for setup in self._plan.setup:
+            # In place: what is torn down later is named by all that was set up, however far that came.
             held |= self._set_up(setup, held)
+        self._count_on(held)
         return Scene(held, capacity)
 
     def draft(self, scene: Scene) -> Draft:
         """A distinct request on this scene: every fresh variable anew, but for those held."""
-        names = self._plan.used.union(*(state.request.names for state in self._plan.state))
-        return self._filled(scene.held, names)
+        return self._filled(scene.held, self._plan.drawn)
+
+    def drafts(self, scene: Scene, count: int) -> list[Draft]:
+        """Distinct requests on this scene, of which the plan's senders make one in turn."""
+        senders = 1 + len(self._plan.actors)
+        return [replace(self.draft(scene), sender=place % senders) for place in range(count)]
+
+    def tear_down(self) -> None:
+        """Undo what set-ups have made, the last one first. Raises CannotTell, BudgetEnded, ServiceGone."""
+        while self._set_up_so_far:
+            held = self._set_up_so_far.pop()
+            for request in self._plan.teardown:
+                self._session.owed -= 1
+                if request.names & (self._plan.extracted - set(held)):
+                    continue  # what was never made has no name
+                _wanted_2xx(self._session.ask(request, self._filled(held, request.names)), f"the teardown {request}")
 
     def reset(self) -> None:
         """Bring the state back, where the plan says how."""
@@ -97,13 +124,22 @@ class Stage:
     def _held(self) -> set[str]:
         """[limits] per, and what only set-up requests and reads mention."""
         per = set(self._plan.limits.per) if self._plan.limits else set()
-        around = set().union(*(request.names for _, request in self._plan.requests())) - self._plan.used
+        mixed = frozenset[str]().union(*(mixed.request.names for mixed in self._plan.mix))
+        requests = (request.names for _, request in self._plan.requests())
+        around = set().union(*requests, *(state.names for state in self._plan.all_states())) - self._plan.used - mixed
         return (per | around) & set(self._plan.variables)
 
     def _set_up(self, setup: Setup, held: Mapping[str, str]) -> dict[str, str]:
         response = self._session.ask(setup.request, self._filled(held, setup.request.names))
         _wanted_2xx(response, f"the set-up {setup.request}")
         return {name: extracted(response, pointer, setup.request) for name, pointer in setup.extract.items()}
+
+    def _count_on(self, held: Mapping[str, str]) -> None:
+        """Let a counter that starts at "applied+1" start there."""
+        rule = self._plan.sequence
+        if rule is not None and self._plan.variables[rule.variable].after_applied:
+            applied = self._session.look(rule.applied, self._filled(held, rule.applied.names))
+            self._fresh.count_on(rule.variable, int(applied) + 1)
 
     def _filled(self, held: Mapping[str, str], names: frozenset[str]) -> Draft:
         declared = names & set(self._plan.variables)

@@ -15,7 +15,7 @@ from tocsin.scan._errors import CannotTell
 from tocsin.scan._oracle import Reading
 from tocsin.scan._session import Session
 from tocsin.scan._stage import Stage
-from tocsin.wire import Response
+from tocsin.wire import Delivery, Response, Style
 
 # What a rate limiter or an overloaded service answers; never a finding of a check that races (checks.md).
 LIMITED = frozenset({429, 503})
@@ -40,7 +40,7 @@ class Trial:
         state: before and after, in words.
         below_floor: whether a state ended below [limits] floor.
         history: who overlapped whom; None where nothing was meant to overlap.
-        proof: how the delivery was proved.
+        delivery: how the requests were delivered, and how that was proved; None where nothing was to overlap.
         void: why the trial cannot count as clean, or "". An effect too many is one all the same.
     """
 
@@ -52,7 +52,7 @@ class Trial:
     state: tuple[str, str]
     below_floor: bool = False
     history: History | None = field(default=None, repr=False)
-    proof: str = ""
+    delivery: Delivery | None = field(default=None, repr=False)
     void: str = ""
 
     @property
@@ -72,9 +72,24 @@ class Trial:
             "state_before": before,
             "state_after": after,
         }
-        if self.history is not None:
-            facts |= {"delivery": self.proof, "most_in_flight": self.history.most_in_flight()}
+        if self.delivery is not None:
+            facts |= {
+                "delivery": delivery_facts(self.delivery),
+                "most_in_flight": self.delivery.history.most_in_flight(),
+            }
         return facts
+
+
+def delivery_facts(delivery: Delivery) -> dict[str, Json]:
+    """How a burst was delivered, as a report shows it."""
+    return {
+        "protocol": delivery.protocol,
+        "style": delivery.style,
+        "connections": delivery.connections,
+        "send_skew_us": delivery.send_skew_us,
+        "proof": delivery.proof,
+        "because": delivery.choice,
+    }
 
 
 def control(session: Session, stage: Stage) -> Trial:
@@ -99,7 +114,7 @@ def control(session: Session, stage: Stage) -> Trial:
 
 def _fresh_one(session: Session, stage: Stage) -> Trial:
     draft = stage.draft(stage.scene())
-    before = session.idle([draft])
+    before = session.at_rest([draft])
     return _judged(session, [draft], [session.send(session.shot(draft))], before, allowed=1)
 
 
@@ -127,7 +142,9 @@ def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
     return _judged(session, drafts, responses, before, allowed)
 
 
-def concurrent(session: Session, shots: Sequence[Shot], allowed: int, *, hold_s: float) -> Trial:
+def concurrent(
+    session: Session, shots: Sequence[Shot], allowed: int, *, hold_s: float, style: Style | None = None
+) -> Trial:
     """The requests at once.
 
     Args:
@@ -136,21 +153,38 @@ def concurrent(session: Session, shots: Sequence[Shot], allowed: int, *, hold_s:
         allowed: how many effects they may have together. A burst of which a rate limiter lets no more than that many
             members through can show nothing, and is void.
         hold_s: how long they are parked before the gate opens.
+        style: how they are held back; by default as is usual for the protocol.
     """
-    drafts = [shot.draft for shot in shots]
-    before = session.read(drafts)
-    delivery = session.deliver(shots, hold_s=hold_s)
-    effects, after = session.effects(drafts, before)
+    [trial] = overlapping(session, [(shots, allowed, style)], hold_s=hold_s)
+    return trial
+
+
+def overlapping(
+    session: Session, bursts: Sequence[tuple[Sequence[Shot], int, Style | None]], *, hold_s: float
+) -> list[Trial]:
+    """Bursts on resources of their own, one after the other, that settle together. Else as `concurrent`."""
+    drafts = [[shot.draft for shot in shots] for shots, _, _ in bursts]
+    before = [session.read(of) for of in drafts]
+    deliveries = [session.deliver(shots, hold_s=hold_s, style=style) for shots, _, style in bursts]
+    session.settle()
+    return [
+        _read(session, drafts[place], before[place], deliveries[place], allowed)
+        for place, (_, allowed, _) in enumerate(bursts)
+    ]
+
+
+def _read(session: Session, drafts: Sequence[Draft], before: Reading, delivery: Delivery, allowed: int) -> Trial:
+    effects, after = session.effects(drafts, before, is_settled=True)
     trial = Trial(
         allowed=allowed,
         effects=effects,
-        members=len(shots),
+        members=len(delivery.responses),
         successes=_successes(session, delivery.responses),
         statuses=delivery.history.statuses(),
         state=(str(before), str(after)),
         below_floor=_below_floor(session, after),
         history=delivery.history,
-        proof=delivery.proof,
+        delivery=delivery,
     )
     trial = replace(trial, void=delivery.void or _void(trial, delivery.responses))
     session.collected(delivery, effects, trial.void)

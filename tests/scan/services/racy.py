@@ -18,14 +18,15 @@ class Window:
         self._changed = threading.Condition()
         self._inside = 0
 
-    def meet(self) -> None:
-        """Wait for somebody else, and go on together."""
+    def meet(self) -> bool:
+        """Wait for somebody else, and go on together; whether anybody came."""
         with self._changed:
             self._inside += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._inside > 1, timeout=_ALONE_S)
+            has_met = self._changed.wait_for(lambda: self._inside > 1, timeout=_ALONE_S)
         with self._changed:
             self._inside -= 1
+        return has_met
 
 
 class Unlocked(Desk):

@@ -1,6 +1,7 @@
 """Plans for a desk, and scans of it by the real runner over real sockets."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.scan.services.desk import SECRET, Desk
@@ -8,8 +9,7 @@ from tests.scan.services.plans import merged
 from tests.scan.services.serving import serving
 from tocsin.events import BurstCollected, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Finding
-from tocsin.scan import CHECKS, Options, Plan, addresses, authorise, plan_from_tables, rehearse, run
-from tocsin.signing import secret_from_table
+from tocsin.scan import CHECKS, Options, Plan, addresses, authorise, plan_from_tables, rehearse, run, senders
 
 DUPLICATES = "concurrent-duplicate"
 REPLAYS = "sequential-replay"
@@ -17,6 +17,9 @@ LIMITS = "over-allocation"
 BEFORE = "effect-before-verification"
 BYPASS = "signature-bypass"
 FIVE = (DUPLICATES, REPLAYS, LIMITS, BEFORE, BYPASS)
+
+
+HERE = Path()
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,30 @@ def planned(desk: Desk, *, accept_effects: int | None = None, **changed: Any) ->
     """The plan, understood and authorised."""
     plan = plan_from_tables(tables(desk, **changed), "desk.toml")
     rehearse(plan)
-    return authorise(plan, [], accept_effects=accept_effects)
+    return authorise(plan, [], accept_effects=accept_effects, allow_oracle=("sql", "command", "file"))
 
 
-def scan(desk: Desk, *checks: str, seed: int = 1, accept_effects: int | None = None, **changed: Any) -> Scan:
+def scan(
+    desk: Desk,
+    *checks: str,
+    seed: int = 1,
+    accept_effects: int | None = None,
+    folder: Path = HERE,
+    **changed: Any,
+) -> Scan:
     """Scan a desk that is open for as long."""
     with serving(desk):
-        plan = planned(desk, accept_effects=accept_effects, **changed)
-        events: list[Event] = []
-        chosen = [check for check in CHECKS if check.id in checks]
-        secret = secret_from_table(plan.signing, allow_value=True)
-        run(plan, secret, addresses(plan), Options(chosen, seed, ("tocsin", "scan", "desk.toml")), events.append)
+        of = planned(desk, accept_effects=accept_effects, **changed)
+        return run_plan(of, *checks, seed=seed, folder=folder)
+
+
+def run_plan(plan: Plan, *checks: str, seed: int = 1, folder: Path = HERE) -> Scan:
+    """Scan what a plan says, wherever it is."""
+    events: list[Event] = []
+    chosen = [check for check in CHECKS if check.id in checks]
+    secret, *others = senders(plan, folder)
+    options = Options(chosen, seed, ("tocsin", "scan", "desk.toml"))
+    run(plan, secret, addresses(plan), options, events.append, others=others, folder=folder)
     return Scan(tuple(events))
 
 

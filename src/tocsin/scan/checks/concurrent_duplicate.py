@@ -1,24 +1,30 @@
 """The same signed request N times at once: more than one effect?"""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tocsin.findings import Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
+from tocsin.scan._compose import Draft
+from tocsin.scan._errors import CannotTell
+from tocsin.scan._linear import is_linearizable, once_only
 from tocsin.scan._plan import DELIVERY_ID, Plan
 from tocsin.scan._race import Experiment, Members, Outcome, race, worst
-from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS
+from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS, upper_limit
 from tocsin.scan._template import INSTANT_NAMES, Template
-from tocsin.scan._trials import ROOM, Trial, control, room
+from tocsin.scan._trials import ROOM, Trial, concurrent, confirm, control, room
 
 # Half of all bursts have at most 6 members: few requests fit every worker, many find a window that few would miss.
 _SIZES = (20, 2, 10, 6, 16, 4)
 # A variant beside `identical` asks about another path through the same handler; 59 clean bursts bound it at 5 %.
 _WANTED_VARIANT_BURSTS = 59
-# Of the 45 shares of this check (checks.md, "Time").
-_IDENTICAL_SHARE, _VARIANT_SHARE = 30, 7.5
+# There may be one burst only: many enough to find a window, few enough to fit the workers of most services.
+_CAPTURED_SIZE, _CAPTURED_HOLD_S = 10, 0.05
+# Of the 38 shares of this check (checks.md, "Time").
+_IDENTICAL_SHARE, _VARIANT_SHARE = 30, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ _VARIANTS = (
 
 def _missing(plan: Plan) -> str:
     without_identity = "no fresh variable: nothing makes two requests distinct; add one to [variables]"
-    return needs_state(plan) or ("" if plan.identity else without_identity)
+    return needs_state(plan) or ("" if plan.identity or plan.captured else without_identity)
 
 
 def _too_many(trial: Trial, _twin: Trial) -> str:
@@ -108,6 +114,8 @@ def _too_many(trial: Trial, _twin: Trial) -> str:
 
 
 def _run(context: Context) -> Conclusion:
+    if context.plan.captured is not None:
+        return _captured(context)
     accepted = control(context.session, context.stage)
     room(context.session, context.stage)
     reasons = {variant.name: variant.missing(context.plan) for variant in _VARIANTS}
@@ -117,12 +125,67 @@ def _run(context: Context) -> Conclusion:
         now = time.monotonic()
         share = variant.share / sum(later.share for later in variants[place:])
         compose = partial(variant.compose, context)
-        experiment = Experiment(variant.name, compose, _SIZES, least=2, wanted=variant.wanted, hit=_too_many)
+        experiment = Experiment(
+            variant.name,
+            compose,
+            _SIZES,
+            least=2,
+            wanted=variant.wanted,
+            hit=_too_many,
+            is_apart=context.stage.is_apart,
+        )
         outcomes[variant.name] = race(context.session, experiment, until=now + share * (context.until - now))
-    return _concluded(accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
+    return _concluded(context.plan, accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
 
 
-def _concluded(accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> Conclusion:
+def _captured(context: Context) -> Conclusion:
+    """All that can be asked with one message: one burst, and another for every [reset] that makes it new again."""
+    bursts: list[Json] = []
+    mixture: Counter[str] = Counter()
+    ended = ""
+    while not ended and mixture.total() < WANTED_IDENTICAL_BURSTS and time.monotonic() < context.until:
+        trial = _captured_burst(context)
+        bursts.append(trial.facts() | ({"void": trial.void} if trial.void else {}))
+        if trial.effects > 1:
+            confirm(context.session, [_spare(context)], trial)
+            facts: dict[str, Json] = {"captured": True, "bursts": bursts}
+            summary = _hit_summary("captured", trial, Outcome())
+            return Conclusion(
+                Verdict.VIOLATED,
+                Evidence(summary, facts, trial.history),
+                severity=Severity.HIGH,
+                effects=trial.effects,
+                allowed_effects=1,
+                remedy=_REMEDY,
+            )
+        if trial.effects == 1:
+            context.session.captured_is_spent = True
+        if trial.void or trial.effects == 0:
+            ended = trial.void or f"the message had no effect after {mixture.total()} bursts: it is remembered"
+        else:
+            assert trial.delivery is not None, "it was concurrent"
+            mixture[f"{trial.delivery.style} n={trial.members}"] += 1
+            ended = "" if context.plan.reset else "there is one message, and no [reset] makes it new again"
+            context.stage.reset()
+    if not mixture:
+        raise CannotTell(f"{ended}; wanted a message that was captured before it was delivered, and is not too old")
+    clean = mixture.total()
+    bound = Bound(clean, "bursts", upper_limit=upper_limit(clean), detail=ended, mixture=dict(mixture))
+    evidence = Evidence(str(bound), {"captured": True, "bursts": bursts})
+    return Conclusion(Verdict.NOT_OBSERVED, evidence, allowed_effects=1, bound=bound)
+
+
+def _captured_burst(context: Context) -> Trial:
+    """The captured message ten times at once."""
+    shot = context.session.shot(_spare(context))
+    return concurrent(context.session, (shot,) * _CAPTURED_SIZE, 1, hold_s=_CAPTURED_HOLD_S)
+
+
+def _spare(context: Context) -> Draft:
+    return context.stage.draft(context.stage.scene())
+
+
+def _concluded(plan: Plan, accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> Conclusion:
     verdicts = {name: outcome.verdict for name, outcome in outcomes.items()}
     verdict = worst(verdicts)
     decisive = next(name for name, found in verdicts.items() if found is verdict)
@@ -136,6 +199,7 @@ def _concluded(accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mappin
         summary = _clean_summary(outcomes) if verdict is Verdict.NOT_OBSERVED else f"{decisive}: {outcome.reason()}"
         return Conclusion(verdict, Evidence(summary, facts), allowed_effects=1, bound=outcome.bound())
     facts["also_sequential"] = outcome.also_sequential
+    facts |= _fit(plan, outcome.hit)
     return Conclusion(
         verdict,
         Evidence(_hit_summary(decisive, outcome.hit, outcome), facts, outcome.hit.history),
@@ -146,6 +210,14 @@ def _concluded(accepted: Trial, outcomes: Mapping[str, Outcome], skipped: Mappin
     )
 
 
+def _fit(plan: Plan, hit: Trial) -> dict[str, Json]:
+    """Whether the burst, as it was recorded, is what something that applies a message once could have done."""
+    if hit.history is None:
+        return {}
+    calls = once_only(hit.history, plan.is_success, settle_us=plan.settle_s * 1e6)
+    return {"linearizable": {"model": "once-only set", "fits": is_linearizable(calls, 0, hit.effects)}}
+
+
 def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
     before, after = hit.state
     answered = ", ".join(f"{count} x {status}" for status, count in hit.statuses.items())
@@ -154,7 +226,7 @@ def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
     hits, tries = outcome.rate
     return (
         f"{hit.members} {variant} requests {how} had {hit.effects} effects; 1 is allowed ({before}; then {after}). "
-        f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts."
+        f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts{outcome.smallest}."
     )
 
 
@@ -176,7 +248,9 @@ CHECK = Check(
     title="The same signed request many times at once: more than one effect?",
     cwe=(362, 367),
     owasp="API6:2023 Unrestricted Access to Sensitive Business Flows",
-    share=45,
+    share=38,
+    cost=Cost(requests=60, settles=8),
     missing=_missing,
     run=_run,
+    takes_captured=True,
 )

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._forgery import forgery
@@ -106,7 +106,8 @@ CHECK = Check(
     title="Does a request with a bad signature change state, whatever it is answered?",
     cwe=(345, 696),
     owasp="API2:2023 Broken Authentication",
-    share=5,
+    share=1,
+    cost=Cost(requests=50, settles=8),
     missing=needs_state,
     run=_run,
 )

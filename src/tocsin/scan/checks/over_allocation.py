@@ -1,10 +1,15 @@
 """Distinct valid requests at once: more effects than the limit?"""
 
+import time
+from dataclasses import replace
 from functools import partial
 
 from tocsin.findings import Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
-from tocsin.scan._errors import CannotTell
+from tocsin.scan._bursts import Tally
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
+from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._linear import counter_with_floor, is_linearizable
+from tocsin.scan._mixed import raced
 from tocsin.scan._plan import Plan
 from tocsin.scan._race import Experiment, Members, Outcome, race
 from tocsin.scan._stage import Scene
@@ -18,10 +23,12 @@ _LEFT = 5
 # 59 clean bursts bound the probability per burst at 5 %.
 _WANTED_BURSTS = 59
 _MOST_USED_UP_FIRST = 200
+# Where there are [[mix]] requests, so much of the time is still for the operation against itself.
+_SHARE_BESIDE_MIXED = 0.6
 
 
 def _missing(plan: Plan) -> str:
-    if plan.limits is None:
+    if plan.limits is None and not plan.mix:
         return 'no [limits]: add how many effects one resource admits (effects = 5, per = ["item"])'
     return needs_state(plan)
 
@@ -30,7 +37,7 @@ def _compose(context: Context, over: int) -> Members:
     """More distinct requests than the resource admits, on a resource with at most _LEFT left."""
     scene = context.stage.scene(need=_need(context.plan))
     left = _left(context, scene)
-    shots = [context.session.shot(context.stage.draft(scene)) for _ in range(left + over)]
+    shots = [context.session.shot(draft) for draft in context.stage.drafts(scene, left + over)]
     return Members(tuple(shots), allowed=left)
 
 
@@ -75,27 +82,40 @@ def _above_floor(context: Context, scene: Scene) -> int:
     return capacity
 
 
-def _judge(trial: Trial, twin: Trial) -> str:
+def _judge(plan: Plan, trial: Trial, twin: Trial) -> str:
     if trial.effects > trial.allowed:
         return "over_allocation"
     if trial.below_floor:
         return "below_floor"
-    if trial.effects < trial.successes and twin.effects == twin.successes:
+    # A message that is older than the applied one is rightly answered 200 and ignored.
+    if trial.effects < trial.successes and twin.effects == twin.successes and plan.sequence is None:
         return "lost_update"
     return ""
 
 
 def _run(context: Context) -> Conclusion:
     accepted = control(context.session, context.stage)
+    if context.plan.limits is None:
+        return _mixed(context, Conclusion(Verdict.NOT_APPLICABLE, Evidence("", {"control": accepted.facts()})))
+    now = time.monotonic()
+    share = _SHARE_BESIDE_MIXED if context.plan.mix else 1.0
+    return _mixed(context, _distinct(context, accepted, until=now + share * max(0.0, context.until - now)))
+
+
+def _distinct(context: Context, accepted: Trial, *, until: float) -> Conclusion:
+    """The operation against itself."""
     compose = partial(_compose, context)
-    experiment = Experiment("distinct", compose, _OVER, least=1, wanted=_WANTED_BURSTS, hit=_judge)
-    outcome = race(context.session, experiment, until=context.until)
+    hit = partial(_judge, context.plan)
+    apart = context.stage.is_apart
+    experiment = Experiment("distinct", compose, _OVER, least=1, wanted=_WANTED_BURSTS, hit=hit, is_apart=apart)
+    outcome = race(context.session, experiment, until=until)
     facts: dict[str, Json] = {"control": accepted.facts(), **outcome.facts()}
     allowed = outcome.twin.allowed if outcome.twin else None
     if outcome.hit is None:
         clean = outcome.verdict is Verdict.NOT_OBSERVED
         summary = str(outcome.bound()) if clean else outcome.reason()
         return Conclusion(outcome.verdict, Evidence(summary, facts), allowed_effects=allowed, bound=outcome.bound())
+    facts |= _fit(context.plan, outcome.hit)
     return Conclusion(
         Verdict.VIOLATED,
         Evidence(_summary(outcome.hit, outcome), facts, outcome.hit.history),
@@ -104,6 +124,40 @@ def _run(context: Context) -> Conclusion:
         allowed_effects=outcome.hit.allowed,
         remedy=_SEQUENTIAL_REMEDY if outcome.also_sequential else _REMEDY,
     )
+
+
+def _mixed(context: Context, alone: Conclusion) -> Conclusion:
+    """The operation against every [[mix]]; the verdict is the worst of all."""
+    if alone.verdict is Verdict.VIOLATED or not context.plan.mix:
+        return alone
+    told: dict[str, Json] = {}
+    facts = {**alone.evidence.facts, "mixed": told}
+    tally = Tally()
+    try:
+        for name, (race_of, tally) in raced(context).items():
+            told[name] = race_of.facts() | tally.facts()
+            if tally.hit is not None:
+                summary = f"{context.plan.request} and {name} at once: {tally.hit.hit}. It came back {tally.came_back}."
+                evidence = Evidence(summary, facts, tally.hit.history)
+                return Conclusion(Verdict.VIOLATED, evidence, severity=Severity.HIGH, remedy=_MIXED_REMEDY)
+        bound = tally.bound(f"against {name}")
+    except (BudgetEnded, CannotTell) as reason:
+        if alone.verdict is Verdict.NOT_APPLICABLE:
+            raise
+        said = f"{alone.evidence.summary}; mixed: {reason}"
+        return replace(alone, verdict=Verdict.INCONCLUSIVE, bound=None, evidence=Evidence(said, facts))
+    if alone.verdict is Verdict.NOT_APPLICABLE:
+        return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), bound=bound)
+    said = f"{alone.evidence.summary}; mixed: {bound}"
+    return replace(alone, evidence=replace(alone.evidence, summary=said, facts=facts))
+
+
+def _fit(plan: Plan, hit: Trial) -> dict[str, Json]:
+    """Whether the burst, as it was recorded, is what a counter that knows its floor could have done."""
+    if hit.history is None:
+        return {}
+    calls = counter_with_floor(hit.history, plan.is_success, settle_us=plan.settle_s * 1e6, capacity=hit.allowed)
+    return {"linearizable": {"model": "counter with floor", "fits": is_linearizable(calls, 0, hit.effects)}}
 
 
 def _summary(hit: Trial, outcome: Outcome) -> str:
@@ -116,7 +170,9 @@ def _summary(hit: Trial, outcome: Outcome) -> str:
         found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
     if outcome.what == "below_floor":
         found += ", and left the state below its floor"
-    return f"{found} ({before}; then {after}). {twin}It came back in {hits} of {tries} further bursts."
+    return (
+        f"{found} ({before}; then {after}). {twin}It came back in {hits} of {tries} further bursts{outcome.smallest}."
+    )
 
 
 _REMEDY = (
@@ -130,12 +186,18 @@ _SEQUENTIAL_REMEDY = (
     "the claim."
 )
 
+_MIXED_REMEDY = (
+    "Both requests look at a state that the other is about to change. Let both take the same row first (SELECT ... FOR "
+    "UPDATE, or one conditional UPDATE each), inside one transaction, so that one of them sees what the other has done."
+)
+
 CHECK = Check(
     id="over-allocation",
     title="Distinct valid requests at once: more effects than the limit?",
     cwe=(362, 367),
     owasp="API6:2023 Unrestricted Access to Sensitive Business Flows",
     share=20,
+    cost=Cost(requests=60, settles=4),
     missing=_missing,
     run=_run,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._bodies import is_json, malformed
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Composer, Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._plan import Plan
@@ -175,7 +175,8 @@ CHECK = Check(
     title="Is a malformed body with a bad signature parsed before it is rejected?",
     cwe=(696,),
     owasp="API2:2023 Broken Authentication",
-    share=3,
+    share=1,
+    cost=Cost(requests=30, settles=3),
     missing=_missing,
     run=_run,
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._forgery import respellings
@@ -39,8 +39,10 @@ class _Step:
 
 
 def _run(context: Context) -> Conclusion:
-    accepted = control(context.session, context.stage)
-    room(context.session, context.stage)
+    accepted = None
+    if context.plan.captured is None:
+        accepted = control(context.session, context.stage)
+        room(context.session, context.stage)
     steps: list[_Step] = []
     cut_short = ""
     try:
@@ -52,7 +54,7 @@ def _run(context: Context) -> Conclusion:
         cut_short = str(ended)
     longest_s = max((step.waited_s for step in steps), default=0.0)
     facts: dict[str, Json] = {
-        "control": accepted.facts(),
+        **({"control": accepted.facts()} if accepted else {"captured": True}),
         "steps": [step.facts() for step in steps],
         "longest_wait_s": round(longest_s, 1),
     }
@@ -68,6 +70,9 @@ def _run(context: Context) -> Conclusion:
 
 def _steps(context: Context) -> Iterator[_Step]:
     """Replays at once, in other spellings, and after growing waits."""
+    if context.plan.captured is not None:
+        yield from _of_one(context)
+        return
     first = _message(context)
     yield _block(context, f"{_REPLAYS} replays on new connections", first, [first] * _REPLAYS)
     first = _message(context)
@@ -75,6 +80,28 @@ def _steps(context: Context) -> Iterator[_Step]:
     names = ", ".join(name for name, _ in spellings)
     yield _block(context, f"replays in other spellings: {names}", first, [shot for _, shot in spellings])
     yield from _waits(context)
+
+
+def _of_one(context: Context) -> Iterator[_Step]:
+    """Replays of the one message there is: at once, and after growing waits."""
+    session = context.session
+    shot = session.shot(context.stage.draft(context.stage.scene()))
+    if not session.captured_is_spent:
+        first = sequential(session, [shot], allowed=1)
+        if first.effects != 1:
+            raise CannotTell(
+                f"the captured message was answered {', '.join(first.statuses)} and had {first.effects} effects: "
+                "wanted one that was captured before it was delivered, and is not too old"
+            )
+        session.captured_is_spent = True
+    trial = sequential(session, [shot] * _REPLAYS, allowed=0)
+    if trial.effects:
+        confirm(session, [shot.draft], trial)
+    through = trial.members - trial.limited
+    if not through:
+        raise CannotTell(f"a rate limiter turned all {trial.members} replays away")
+    yield _Step(f"{_REPLAYS} replays on new connections", through, 1 + trial.effects, state=trial.state)
+    yield from _replayed_later(context, shot, effects=1)
 
 
 def _message(context: Context) -> Shot:
@@ -101,12 +128,15 @@ def _replays(trial: Trial, sent: int) -> int:
 
 def _waits(context: Context) -> Iterator[_Step]:
     """One accepted message, replayed after growing waits, as one block without a reset."""
-    session = context.session
     shot = _message(context)
-    accepted = sequential(session, [shot], allowed=1)
-    effects = accepted.effects
-    if not effects:
+    accepted = sequential(context.session, [shot], allowed=1)
+    if not accepted.effects:
         raise CannotTell(f"a message to replay later was answered {', '.join(accepted.statuses)} and had no effect")
+    yield from _replayed_later(context, shot, effects=accepted.effects)
+
+
+def _replayed_later(context: Context, shot: Shot, *, effects: int) -> Iterator[_Step]:
+    session = context.session
     started = time.monotonic()
     until = min(context.until, started + _WAITING_SHARE_OF_SCAN * context.plan.budget.seconds)
     wait_s = _FIRST_WAIT_S
@@ -147,7 +177,9 @@ CHECK = Check(
     title="The same signed request again, later: another effect?",
     cwe=(294,),
     owasp="API2:2023 Broken Authentication",
-    share=20,
+    share=12,
+    cost=Cost(requests=45, settles=9),
     missing=needs_state,
     run=_run,
+    takes_captured=True,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._forgery import bypass, bypass_probes, respellings
@@ -130,7 +130,8 @@ CHECK = Check(
     title="Missing, empty, junk and other signatures: accepted, or a server error?",
     cwe=(347,),
     owasp="API2:2023 Broken Authentication",
-    share=10,
+    share=1,
+    cost=Cost(requests=45, settles=8),
     missing=needs_state,
     run=_run,
 )

@@ -8,7 +8,7 @@ from functools import partial
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._altered import altered, for_route, restated, to_route, unchanged, with_header
 from tocsin.scan._bodies import is_json, respelled
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._plan import Also
@@ -241,7 +241,8 @@ CHECK = Check(
     title="Which parts of a request can change under a valid signature?",
     cwe=(345, 347),
     owasp="API2:2023 Broken Authentication",
-    share=8,
+    share=2,
+    cost=Cost(requests=65, settles=11),
     missing=needs_state,
     run=_run,
 )

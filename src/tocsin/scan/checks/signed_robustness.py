@@ -20,7 +20,7 @@ from tocsin.scan._bodies import (
     with_value,
     without,
 )
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._plan import Plan
@@ -206,7 +206,7 @@ def _shot(context: Context, draft: Draft, change: Change) -> Shot:
 def _readers(context: Context, draft: Draft) -> list[Draft]:
     """Under which ids an effect may show that was caused without an honest one: those of them that can be read."""
     names = set(context.plan.identity)
-    if not any(state.request.names & names for state in context.plan.state):
+    if not any(state.names & names for state in context.plan.state):
         return [draft]
     readers = [draft]
     for text in _NO_ID_TEXTS:
@@ -255,7 +255,8 @@ CHECK = Check(
     title="Does a well-signed message with an odd id cause a server error, or take effect again?",
     cwe=(20, 755),
     owasp="API8:2023 Security Misconfiguration",
-    share=5,
+    share=2,
+    cost=Cost(requests=125, settles=14),
     missing=_missing,
     run=_run,
 )

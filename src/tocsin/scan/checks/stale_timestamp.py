@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
-from tocsin.scan._check import Check, Conclusion, Context, needs_state
+from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._plan import Plan
@@ -135,7 +135,8 @@ def _clock_offset(context: Context) -> float:
     """
     draft = context.stage.draft(context.stage.scene())
     sent = time.time()
-    dated = _date(context.session.ask(context.plan.state[0].request, draft))
+    read = next((state.request for state in context.plan.state if state.request), None)
+    dated = None if read is None else _date(context.session.ask(read, draft))
     offset_s = 0.0 if dated is None else dated - (sent + time.time()) / 2
     if abs(offset_s) < _CLOCK_NOISE_S:
         offset_s = 0.0
@@ -181,7 +182,8 @@ CHECK = Check(
     title="How old, and how far in the future, may a timestamp be?",
     cwe=(294, 613),
     owasp="API2:2023 Broken Authentication",
-    share=5,
+    share=2,
+    cost=Cost(requests=30, settles=6),
     missing=_missing,
     run=_run,
 )

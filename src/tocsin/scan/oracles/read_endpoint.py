@@ -3,15 +3,12 @@
 Rule: a state that cannot be read is no state. Only what the plan declares `absent` reads as a number without being one.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from tocsin.scan._errors import CannotTell
+from tocsin.scan._number import number_in
 from tocsin.scan._plan import State
-from tocsin.signing import PointerError, parse_json, resolve
 from tocsin.wire import Response
-
-# Beyond these a subtraction would be rounded, and writing 1e999999 out takes a gigabyte: no service counts so far.
-_MOST_DIGITS = 25
 
 
 def read_endpoint(state: State, response: Response) -> Decimal:
@@ -24,35 +21,4 @@ def read_endpoint(state: State, response: Response) -> Decimal:
         return Decimal(state.absent)
     if not 200 <= response.status < 300:  # noqa: PLR2004  RFC 9110 section 15.3
         raise CannotTell(f"[[state]] {state.name} was answered {response.status}: wanted 2xx")
-    try:
-        document = parse_json(response.body)
-    except PointerError as error:
-        raise CannotTell(f"[[state]] {state.name} is not JSON: {error}") from None
-    try:
-        found = resolve(document, state.pointer) if state.pointer else document
-    except PointerError:
-        if state.absent is not None:
-            return Decimal(state.absent)
-        raise CannotTell(
-            f'[[state]] {state.name}: nothing at "{state.pointer}"; `absent` says how that reads'
-        ) from None
-    return _counted(found, state) if state.count else _number(found, state)
-
-
-def _counted(found: object, state: State) -> Decimal:
-    if not isinstance(found, list):
-        raise CannotTell(f'[[state]] {state.name}: "{state.pointer}" holds no list to count')
-    return Decimal(len(found))
-
-
-def _number(found: object, state: State) -> Decimal:
-    """A number, or a decimal string as money is often written. A boolean is no number."""
-    if isinstance(found, (int, float, str)) and not isinstance(found, bool):
-        try:
-            number = Decimal(str(found))
-        except InvalidOperation:
-            number = Decimal("NaN")
-        digits = max(len(number.as_tuple().digits), abs(number.adjusted()))
-        if number.is_finite() and digits <= _MOST_DIGITS:
-            return number
-    raise CannotTell(f'[[state]] {state.name}: "{state.pointer}" holds no number')
+    return number_in(state, response.body)

@@ -1,0 +1,82 @@
+"""The answers themselves, where a service has nothing to read: does one look as that to a new request does? PURE.
+
+Rule: weaker than any state, and used only where the control shows that it tells something: two new requests look alike,
+and a duplicate does not. What differs between the two (ids, times, random texts) is left out of the look.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from tocsin.findings import Json
+from tocsin.scan._bodies import Path, differing, with_value
+from tocsin.scan._errors import CannotTell
+from tocsin.wire import Response
+
+Look: TypeAlias = tuple[int, str]
+
+# Ids, hashes, and instants, wherever they stand in a text.
+_RANDOM = re.compile(
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"
+    r"|\b[0-9a-fA-F]{16,}\b|\b\d{10,}\b"
+)
+
+
+@dataclass(slots=True)
+class AnswerClasses:
+    """How new requests are answered, and how many answers have looked so."""
+
+    noise: tuple[Path, ...] = ()
+    accepted: Look | None = None
+    seen: int = field(default=0)
+
+    def learn(self, first: Response | None, second: Response | None, duplicate: Response | None) -> None:
+        """Learn from two new requests and a duplicate of the first. Raises CannotTell if they tell nothing."""
+        if first is None or second is None or duplicate is None:
+            raise CannotTell("the answers: a request of the control was not answered")
+        one, other = _document(first), _document(second)
+        # A document that is different as a whole has no look.
+        self.noise = tuple(path for path in differing(one, other) if path)
+        self.accepted = self.look(first)
+        if self.look(second) != self.accepted:
+            raise CannotTell("the answers: two new requests are answered differently, so a duplicate cannot be told")
+        if self.look(duplicate) == self.accepted:
+            raise CannotTell("the answers: a duplicate is answered as a new request is; give a [[state]] that is read")
+
+    def saw(self, response: Response | None) -> None:
+        """Count an answer, if it looks as that to a new request."""
+        if response is not None and self.accepted is not None:
+            self.seen += self.look(response) == self.accepted
+
+    def look(self, response: Response) -> Look:
+        """The status, and the body without what is different each time."""
+        document = _document(response)
+        if document is None:
+            return response.status, _RANDOM.sub("*", response.body.decode("utf-8", "replace"))
+        for path in self.noise:
+            document = _masked(document, path)
+        return response.status, _RANDOM.sub("*", json.dumps(document, sort_keys=True))
+
+
+def _document(response: Response) -> Json:
+    try:
+        found: Json = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _masked(document: Json, path: Path) -> Json:
+    """The document with the value at a path hidden, if there is one."""
+    found = document
+    for step in path:
+        is_there = (isinstance(found, Mapping) and step in found) or (
+            isinstance(found, list) and isinstance(step, int) and step < len(found)
+        )
+        if not is_there:
+            return document
+        found = found[step]  # type: ignore[index]  # by the test above
+    return with_value(document, path, "*")
