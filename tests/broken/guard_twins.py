@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,7 @@ import pytest
 from tocsin.guard import _decision, _guarded, _operation, _problems
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._decision import DECISIONS, Outcome, Relation, State
-from tocsin.guard._errors import KeyRefused
+from tocsin.guard._errors import KeyRefused, StoreError
 from tocsin.guard._flow import Ended, guarded
 from tocsin.guard._keys import KeyRule, key_of
 from tocsin.guard._operation import Operation
@@ -21,6 +22,7 @@ from tocsin.guard._store import Granted
 from tocsin.guard._waiting import InFlight
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims, _schema, _writer
 from tocsin.guard.stores.sqlite._authorizer import Authorizer
+from tocsin.guard.stores.sqlite._member import Member
 from tocsin.guard.stores.sqlite._transaction import Transaction
 from tocsin.guard.stores.sqlite._unit import Unit
 from tocsin.guard.stores.sqlite._writer import Writer
@@ -71,30 +73,25 @@ def claim_before_verification(patch: pytest.MonkeyPatch) -> None:
 
 
 def answer_stored_after_commit(patch: pytest.MonkeyPatch) -> None:
-    def settle(unit: Unit, answer: StoredAnswer) -> None:
-        unit._end_handler()
-        unit.writer.commit()
-        unit.writer.begin(0)
-        _claims.settle(unit.writer.connection, unit.claim, answer)
-        unit.writer.commit()
-        unit._desk.finish(unit, is_usable=True)
+    def settle(member: Member, answer: StoredAnswer) -> None:
+        member._leave()
+        member.writer.commit()
+        member.writer.begin(0)
+        _claims.settle(member.writer.connection, member.claim, answer)
+        member._turns.keep(member._group, 0)
 
-    patch.setattr(Unit, "settle", settle)
+    patch.setattr(Member, "settle", settle)
 
 
 def answer_before_commit(patch: pytest.MonkeyPatch) -> None:
     """The answer leaves whether or not COMMIT succeeds."""
 
-    def settle(unit: Unit, answer: StoredAnswer) -> None:
-        unit._end_handler()
-        unit._write(answer)
-        try:
-            unit.writer.commit()
-        except sqlite3.Error:
-            unit.writer.roll_back()
-        unit._desk.finish(unit, is_usable=True)
+    def settle(member: Member, answer: StoredAnswer) -> None:
+        member._finish(answer)
+        with suppress(StoreError):
+            member._turns.keep(member._group, 0)
 
-    patch.setattr(Unit, "settle", settle)
+    patch.setattr(Member, "settle", settle)
 
 
 def no_authorizer(patch: pytest.MonkeyPatch) -> None:
@@ -112,7 +109,7 @@ def control_statements_without_a_mark(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_check_that_the_transaction_stands(patch: pytest.MonkeyPatch) -> None:
-    def write(unit: Unit, answer: StoredAnswer) -> None:
+    def write(unit: Unit, answer: StoredAnswer, _savepoint: str | None) -> None:
         _claims.settle(unit.writer.connection, unit.claim, answer)
 
     def commit(writer: Writer) -> None:
@@ -143,7 +140,7 @@ def no_queue_for_a_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_claims, "_is_forgotten", lambda *_: False)
+    patch.setattr(_claims, "_INSERT", _claims._INSERT.replace("WHERE NOT EXISTS", "WHERE true OR EXISTS"))
 
 
 def connections_shared_with_forked_children(patch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,21 +51,26 @@ class Server:
         command: what to run; it says "Listening at: http://127.0.0.1:PORT" on standard error, as gunicorn does.
         environment: added to ours.
         ready: how many processes say "Ready" on standard error before requests may be sent.
+        listener: the socket that it inherits; None: it opens one itself, and says so.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     ready: int = 1
+    listener: socket.socket | None = None
     port: int = field(default=0, init=False)
     log: list[str] = field(default_factory=list, init=False)
     process: "subprocess.Popen[str] | None" = field(default=None, init=False)
     reader: Thread | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
+        if self.listener is not None:
+            self.port = self.listener.getsockname()[1]
         self.process = subprocess.Popen(
             self.command,
             cwd=SERVICES,
             env=os.environ | self.environment,
+            pass_fds=() if self.listener is None else (self.listener.fileno(),),
             stderr=subprocess.PIPE,
             start_new_session=True,
             text=True,
@@ -102,11 +108,13 @@ class Server:
             self.reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
+        if self.listener is not None:
+            self.listener.close()
 
-    def send(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def send(self, body: bytes, headers: Mapping[str, str], path: str = "/order") -> Reply:
         """One request on a connection of its own. Raises OSError or HTTPException if the service dies meanwhile."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request("POST", "/order", body, dict(headers))
+            connection.request("POST", path, body, dict(headers))
             response = connection.getresponse()
             return Reply(response.status, tuple(response.getheaders()), response.read())
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.guard.as_tasks import TaskSubject
 from tests.guard.subjects import SQLiteSubject
 from tocsin.guard.stores import Declares
 from tocsin.guard.stores.sqlite import SQLiteStore
@@ -13,6 +14,11 @@ from tocsin.guard.testing import CONTRACT
 @pytest.mark.parametrize("case", CONTRACT, ids=lambda case: case.__name__)
 def test_sqlite_keeps_the_contract_of_a_store(case: Callable[[Any], None], tmp_path: Path) -> None:
     case(SQLiteSubject(tmp_path / "store.db"))
+
+
+@pytest.mark.parametrize("case", CONTRACT, ids=lambda case: case.__name__)
+def test_sqlite_keeps_the_contract_of_a_store_when_tasks_use_it(case: Callable[[Any], None], tmp_path: Path) -> None:
+    case(TaskSubject(tmp_path / "store.db"))
 
 
 def test_sqlite_declares_what_it_promises() -> None:

@@ -33,8 +33,7 @@ def test_what_fails_between_the_steps_leaves_no_transaction_and_no_key_behind(ma
 
 def test_forked_children_renew_whatever_lives(tmp_path: Any) -> None:
     store = SQLiteStore(tmp_path / "store.db")
-    with store._readers.borrow():
-        pass
+    store.look(bytes(32))
     assert store._readers._idle
     _fork._renew_all()
     assert not store._readers._idle

@@ -175,7 +175,7 @@ def test_a_claim_without_an_answer_never_runs_again_by_itself() -> None:
     book.expect(Look, record(status=None, headers=None, body=None))
     ended = book.ended()
     assert ended.answer is _problems.ANSWER_UNKNOWN
-    assert ended.is_fault
+    assert ended.ending.is_fault
 
 
 def test_a_forgettable_claim_is_no_obstacle() -> None:
@@ -328,7 +328,7 @@ def test_a_store_that_is_down_is_503_and_the_handler_is_never_run_unguarded(at: 
             break
     ended = book.ended()
     assert ended.answer is _problems.UNAVAILABLE
-    assert ended.is_fault
+    assert ended.ending.is_fault
 
 
 def test_a_handler_that_broke_its_transaction_is_500_whatever_it_returned() -> None:

@@ -11,6 +11,7 @@ from tocsin.guard import _drivers, _problems
 from tocsin.guard._answer import replay
 from tocsin.guard._errors import CommitUnknown, KeyInUse, TransactionConflict
 from tocsin.guard._flow import Ended, guarded
+from tocsin.guard._log_events import Ending
 from tocsin.guard._steps import Abandon, Conflicted, Join, Look, Pause, Returned, Run, Settle, Take
 from tocsin.guard._store import Declares
 from tocsin.guard.stores.sqlite import SQLiteStore
@@ -42,7 +43,7 @@ def test_a_conflict_at_commit_runs_it_again_too() -> None:
     book.expect(Settle, TransactionConflict("write skew"))
     book.expect(Pause)
     taken_again(book, record())
-    assert book.ended() == Ended(replay(STORED, None))
+    assert book.ended() == Ended(replay(STORED, None), Ending.REPLAYED)
 
 
 def test_a_handler_that_conflicts_every_time_is_503_after_six_runs() -> None:
@@ -55,7 +56,7 @@ def test_a_handler_that_conflicts_every_time_is_503_after_six_runs() -> None:
     book.expect(Run, Conflicted())
     book.expect(Abandon)
     ended = book.ended()
-    assert (ended.answer, ended.is_fault) == (_problems.UNAVAILABLE, True)
+    assert (ended.answer, ended.ending) == (_problems.UNAVAILABLE, Ending.CONFLICTED)
     assert "it ran 6 times" in ended.reason
 
 
@@ -79,7 +80,7 @@ def test_a_key_that_another_process_is_still_applying_is_409() -> None:
     book.expect(Join, None)
     book.expect(Take, KeyInUse("waited"))
     ended = book.ended()
-    assert (ended.answer, ended.is_fault) == (_problems.IN_PROGRESS, False)
+    assert (ended.answer, ended.ending) == (_problems.IN_PROGRESS, Ending.IN_PROGRESS)
 
 
 def test_a_key_in_use_after_a_lost_commit_is_503_because_the_commit_may_be_its_own() -> None:

@@ -302,7 +302,7 @@ def test_a_writer_that_cannot_be_opened_passes_its_turn_on(
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr("tocsin.guard.stores.sqlite._write_turns.Writer", cannot)
+        patch.setattr("tocsin.guard.stores.sqlite._kept_writer.Writer", cannot)
         with pytest.raises((StoreUnavailable, KeyboardInterrupt)):
             store.take(claim(), 1)
     granted = store.take(claim(), 1)

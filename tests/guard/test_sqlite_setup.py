@@ -14,7 +14,7 @@ import pytest
 from tests.guard.shop import Shop, write_order
 from tocsin.guard import GuardError, Signed, StoreUnavailable, Transaction
 from tocsin.guard.stores import Granted
-from tocsin.guard.stores.sqlite import SQLiteStore, _schema
+from tocsin.guard.stores.sqlite import SQLiteStore, _claims, _schema
 from tocsin.guard.testing import ANSWER, claim
 
 MakeShop = Callable[..., Shop]
@@ -140,7 +140,7 @@ def test_commits_are_durable(tmp_path: Path) -> None:
     granted = store.take(claim(), 1)
     assert isinstance(granted, Granted)
     granted.abandon()
-    writer = store._turns._writer
+    writer = store.turns.kept.writer
     assert writer is not None
     assert writer.connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -169,8 +169,16 @@ def test_closing_waits_for_nobody_and_takes_nothing_away(tmp_path: Path) -> None
 def test_readers_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tocsin.guard.stores.sqlite._readers._MOST_KEPT", 1)
     readers = SQLiteStore(tmp_path / "store.db")._readers
-    with readers.borrow() as first, readers.borrow() as second:
-        assert first is not second
+    real = _claims.read
+    depth = iter(range(2))
+
+    def reads_while_another_reads(connection: sqlite3.Connection, key: bytes) -> object:
+        if next(depth, None) is not None:
+            readers.read(key)
+        return real(connection, key)
+
+    monkeypatch.setattr("tocsin.guard.stores.sqlite._claims.read", reads_while_another_reads)
+    assert readers.read(b"no such key") is None
     assert len(readers._idle) == 1
 
 
@@ -193,7 +201,7 @@ def test_a_forked_child_has_connections_and_locks_of_its_own(make_shop: MakeShop
     first = shop.order("parent")
 
     def child() -> None:
-        assert shop.store._turns._writer is None  # type: ignore[attr-defined]
+        assert shop.store.turns.kept.writer is None  # type: ignore[attr-defined]
         assert shop.order("parent").data == first.data
         assert shop.order("child").status_code == 200
 

@@ -292,7 +292,7 @@ def test_on_connect_cannot_take_durability_away(make_shop: MakeShop, tmp_path: P
 
 
 def level(store: SQLiteStore) -> int:
-    writer = store._turns._writer
+    writer = store.turns.kept.writer
     assert writer is not None
     writer.authorizer.is_judging = False
     return int(writer.connection.execute("PRAGMA synchronous").fetchone()[0])

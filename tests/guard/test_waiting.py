@@ -1,5 +1,8 @@
+import asyncio
 from collections.abc import Callable
 from threading import Barrier, Thread
+
+import pytest
 
 from tocsin.guard._steps import Running, Waited
 from tocsin.guard._waiting import MOST_WAITERS, InFlight
@@ -92,3 +95,54 @@ def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
     assert in_flight.join(KEY, None) is None
     in_flight.leave(KEY)
     in_flight.leave(KEY)
+
+
+def test_threads_and_tasks_wait_for_each_other() -> None:
+    """One service has handlers of both kinds under one guard."""
+    in_flight = InFlight()
+    in_flight.join(KEY, None)
+    woken: list[Waited] = []
+
+    async def waits() -> Waited:
+        return await in_flight.wait_async(KEY, LONG_S, asyncio.get_running_loop().create_future())
+
+    threads = in_threads(4, lambda: woken.append(in_flight.wait(KEY, LONG_S)))
+    threads += in_threads(4, lambda: woken.append(asyncio.run(waits())))
+    wait_for(lambda: has_waiters(in_flight, 8))
+    in_flight.leave(KEY)
+    for thread in threads:
+        thread.join()
+    assert woken == [Waited.OVER] * 8
+
+
+def test_a_task_stops_waiting_when_its_time_is_over_when_nobody_wants_to_know_or_when_it_is_cancelled() -> None:
+    in_flight = InFlight()
+    in_flight.join(KEY, None)
+
+    async def go() -> None:
+        gone: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        assert await in_flight.wait_async(b"other", LONG_S, gone) is Waited.OVER
+        assert await in_flight.wait_async(KEY, 0.01, gone) is Waited.TIMED_OUT
+        waiting = asyncio.ensure_future(in_flight.wait_async(KEY, LONG_S, gone))
+        await asyncio.sleep(0)
+        assert has_waiters(in_flight, 1)
+        gone.set_result(None)
+        assert await waiting is Waited.TIMED_OUT
+        waiting = asyncio.ensure_future(in_flight.wait_async(KEY, LONG_S, asyncio.get_running_loop().create_future()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert has_waiters(in_flight, 0)
+
+    asyncio.run(go())
+
+
+def test_a_task_whose_loop_was_closed_is_waited_for_by_nobody() -> None:
+    in_flight = InFlight()
+    in_flight.join(KEY, None)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    in_flight._begin_to_wait(KEY, lambda: loop.call_soon_threadsafe(print))
+    in_flight.leave(KEY)
+    assert in_flight.join(KEY, None) is None

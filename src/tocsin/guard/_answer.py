@@ -8,6 +8,7 @@ the body.
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from tocsin.guard._errors import AnswerTooLarge
@@ -85,8 +86,7 @@ def encode(answer: Answer, keep: HeaderFilter | None, seal: Seal | None) -> Stor
         keep: which of its header fields duplicates get; None keeps all, Set-Cookie too.
         seal: encrypts header fields and body; None stores them as they are.
     """
-    kept = answer.headers if keep is None else keep(answer.headers)
-    headers = json.dumps(kept, separators=(",", ":")).encode("ascii")
+    headers = _encoded(answer.headers) if keep is None else _encoded.__wrapped__(keep(answer.headers))
     if seal is None:
         return StoredAnswer(answer.status, headers, answer.body)
     return StoredAnswer(answer.status, seal.seal(headers), seal.seal(answer.body))
@@ -97,13 +97,23 @@ def replay(stored: StoredAnswer, seal: Seal | None) -> Answer:
     plain, body = stored.headers, stored.body
     if seal is not None:
         plain, body = seal.unseal(plain), seal.unseal(body)
-    headers = tuple([(name, value) for name, value in json.loads(plain)])
-    return Answer(stored.status, (*headers, REPLAYED), body)
+    return Answer(stored.status, _replayed(plain), body)
 
 
 def replay_status(status: int) -> Answer:
     """What a duplicate gets when the stored answer has gone and its status is still known."""
     return Answer(status, (REPLAYED,), b"")
+
+
+# The header fields of an operation's answers are mostly the same ones.
+@lru_cache(maxsize=64)
+def _encoded(headers: tuple[Header, ...]) -> bytes:
+    return json.dumps(headers, separators=(",", ":")).encode("ascii")
+
+
+@lru_cache(maxsize=64)
+def _replayed(plain: bytes) -> tuple[Header, ...]:
+    return (*((name, value) for name, value in json.loads(plain)), REPLAYED)
 
 
 def collect(chunks: Iterable[bytes], most_bytes: int) -> bytes:

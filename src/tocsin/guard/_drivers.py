@@ -5,18 +5,18 @@ threads' queue for a key, the handler.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic, sleep
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias
 
 from tocsin.guard._errors import StoreError
 from tocsin.guard._flow import Ended
+from tocsin.guard._judging import judged, judged_error
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
-    Conflicted,
     Flow,
     Join,
     Look,
@@ -44,6 +44,15 @@ Handler: TypeAlias = Callable[[Signed, Tx], Returned | Refused]
 _FIRST_PAUSE_S = 0.005
 
 
+def pause_s(attempt: int) -> float:
+    """How long to let other transactions go on, in seconds.
+
+    Args:
+        attempt: 1 before the second run.
+    """
+    return random.uniform(0, _FIRST_PAUSE_S * 2**attempt)  # noqa: S311  jitter
+
+
 class BlockingDriver(Generic[Tx]):
     """Performs one flow.
 
@@ -52,33 +61,29 @@ class BlockingDriver(Generic[Tx]):
         in_flight: the keys that this process is applying; one for all drivers of a store.
         handler: what is guarded.
         wait_s: how long the request may wait in all: for another one with its key, and for other writers.
+
+    Attributes:
+        wait_left_s: what is left of that, in seconds.
     """
+
+    __slots__ = ("_granted", "_handler", "_in_flight", "_joined", "_store", "wait_left_s")
 
     def __init__(self, store: Store[Tx], in_flight: InFlight, handler: Handler[Tx], wait_s: float) -> None:
         self._store = store
         self._in_flight = in_flight
         self._handler = handler
-        self._wait_s = wait_s
+        self.wait_left_s = wait_s
         self._joined: bytes | None = None
         self._granted: Granted[Tx] | None = None
 
     def drive(self, flow: Flow[Ended | Raised]) -> Ended | Raised:
         """Perform the flow's steps until it ends."""
-        try:
-            return self._drive(flow)
-        finally:
-            # Only an exception from outside (a signal, a defect of ours) leaves a transaction behind.
-            if self._granted is not None:
-                self._granted.abandon()
-            if self._joined is not None:
-                self._in_flight.leave(self._joined)
-
-    def _drive(self, flow: Flow[Ended | Raised]) -> Ended | Raised:
+        performed_by = self._PERFORMED_BY
         try:
             step = next(flow)
             while True:
                 try:
-                    reply = self._perform(step)
+                    reply = performed_by[type(step)](self, step)
                 except StoreError as error:
                     step = flow.throw(error)
                 else:
@@ -86,9 +91,14 @@ class BlockingDriver(Generic[Tx]):
         except StopIteration as end:
             ended: Ended | Raised = end.value
             return ended
-
-    def _perform(self, step: Step[Any]) -> object:
-        return self._PERFORMED_BY[type(step)](self, step)
+        finally:
+            # Only an exception from outside (a signal, a defect of ours) leaves a transaction behind; it says more than
+            # what becomes of the others in the transaction's group.
+            if self._granted is not None:
+                with suppress(StoreError):
+                    self._granted.abandon()
+            if self._joined is not None:
+                self._in_flight.leave(self._joined)
 
     def _look(self, step: Look) -> Record | None:
         if step.is_hint and not self._store.declares.looks_first:
@@ -104,37 +114,41 @@ class BlockingDriver(Generic[Tx]):
         return running
 
     def _wait(self, step: Wait) -> Waited:
-        with self._spending():
-            return self._in_flight.wait(step.key, self._wait_s)
+        started = monotonic()
+        try:
+            return self._in_flight.wait(step.key, self.wait_left_s)
+        finally:
+            self._spend(started)
 
     def _take(self, step: Take) -> Granted[Tx] | Record | Forgotten:
-        with self._spending():
-            taken = self._store.take(step.claim, self._wait_s)
+        started = monotonic()
+        try:
+            taken = self._store.take(step.claim, self.wait_left_s)
+        finally:
+            self._spend(started)
         if isinstance(taken, Granted):
             self._granted = taken
         return taken
 
     def _run(self, step: Run) -> Ran:
         try:
-            ran: Ran = self._handler(step.signed, step.granted.tx)
-        except Exception as error:  # noqa: BLE001  whatever it is, what the handler wrote must not stay
-            if step.granted.conflicts(error):
-                return Conflicted()
-            return Raised(error, store_failed=self._store.is_own_failure(error))
-        except BaseException as error:  # noqa: BLE001  likewise; and whoever stops the handler does not want it again
-            return Raised(error, store_failed=False)
-        return Conflicted() if step.granted.conflicts(None) else ran
+            ran = self._handler(step.signed, step.granted.tx)
+        except BaseException as error:  # noqa: BLE001  whatever it is, what the handler wrote must not stay
+            return judged_error(error, step.granted, self._store)
+        return judged(ran, step.granted)
 
     def _settle(self, step: Settle) -> None:
-        self._granted = None
-        step.granted.settle(step.answer)
+        granted, self._granted = self._granted, None
+        assert granted is not None, "a flow settles what it was granted"
+        granted.settle(step.answer)
 
-    def _abandon(self, step: Abandon) -> None:
-        self._granted = None
-        step.granted.abandon()
+    def _abandon(self, _step: Abandon) -> None:
+        granted, self._granted = self._granted, None
+        assert granted is not None, "a flow abandons what it was granted"
+        granted.abandon()
 
     def _pause(self, step: Pause) -> None:
-        sleep(random.uniform(0, _FIRST_PAUSE_S * 2**step.attempt))  # noqa: S311  jitter
+        sleep(pause_s(step.attempt))
 
     _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], object]]] = MappingProxyType(
         {
@@ -149,11 +163,6 @@ class BlockingDriver(Generic[Tx]):
         }
     )
 
-    @contextmanager
-    def _spending(self) -> Iterator[None]:
+    def _spend(self, since: float) -> None:
         """Take the time of a wait from what is left of wait_s."""
-        started = monotonic()
-        try:
-            yield
-        finally:
-            self._wait_s = max(0.0, self._wait_s - (monotonic() - started))
+        self.wait_left_s = max(0.0, self.wait_left_s - (monotonic() - since))

@@ -33,6 +33,13 @@ class TransactionConflict(StoreError):  # noqa: N818  it names what happened to 
     retry_helps = True
 
 
+class GroupBroken(TransactionConflict):
+    """The transaction was shared with other requests and cannot be committed: it runs again at once, alone.
+
+    Alone, it cannot happen to it again, so this is no attempt of its own that failed.
+    """
+
+
 class CommitUnknown(StoreError):  # noqa: N818  it names what is not known
     """The connection failed during COMMIT: only taking the claim again tells whether it was applied."""
 

@@ -6,6 +6,7 @@ duplicate members, and a path without its query one for two amounts.
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 
 from tocsin.guard._keys import length_prefixed
 from tocsin.signing import Message
@@ -33,8 +34,16 @@ def fingerprint(message: Message, compared: Fingerprint) -> bytes | None:
         return None
     if compared is Fingerprint.BODY:
         return _BODY + hashlib.sha256(message.body).digest()
-    line = (message.method.encode("latin-1"), message.path.encode("latin-1"), message.query.encode("latin-1"))
-    return _REQUEST + hashlib.sha256(length_prefixed(*line, message.body)).digest()
+    body = message.body
+    line = _request_line(message.method, message.target)
+    return _REQUEST + hashlib.sha256(line + len(body).to_bytes(4, "big") + body).digest()
+
+
+# Most requests of an operation have one and the same target.
+@lru_cache(maxsize=256)
+def _request_line(method: str, target: str) -> bytes:
+    path, _, query = target.partition("?")
+    return length_prefixed(method.encode("latin-1"), path.encode("latin-1"), query.encode("latin-1"))
 
 
 def comparable(stored: bytes | None, given: bytes | None) -> bool:

@@ -4,8 +4,7 @@ Rule: nothing is parsed, looked up or written before the signature has passed; n
 succeeded; and whatever is not committed as a whole leaves nothing behind, so that a retry runs.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from tocsin.guard import _problems
 from tocsin.guard._answer import Answer, StoredAnswer, replay, replay_status, storable
@@ -13,18 +12,21 @@ from tocsin.guard._decision import DECISIONS, Outcome, State, relation_of, state
 from tocsin.guard._errors import (
     AnswerTooLarge,
     CommitUnknown,
+    GroupBroken,
     KeyInUse,
     KeyRefused,
     StoreUnavailable,
     TransactionBroken,
     TransactionConflict,
 )
+from tocsin.guard._log_events import Ending
 from tocsin.guard._operation import Operation
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
     Conflicted,
     Flow,
+    Held,
     Join,
     Look,
     Pause,
@@ -37,7 +39,7 @@ from tocsin.guard._steps import (
     Wait,
     Waited,
 )
-from tocsin.guard._store import Claim, Forgotten, Granted, Record
+from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.signing import Message, Rejected, verify
 
 # A commit whose outcome was unknown, and then turned out not to be there, is tried once more. Twice in a row is a
@@ -46,6 +48,7 @@ _COMMITS = 2
 # How often a handler runs whose transaction conflicts with others. Of any transactions that conflict one is committed,
 # so with this many runs and pauses in between, a request that still fails has met a hot spot, not bad luck.
 _RUNS = 6
+_STILL_RUNNING = "refused: the first request with this key is still running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,15 @@ class Ended:
 
     Args:
         answer: what is sent back.
-        reason: what the log says about it; "" where there is nothing to say.
-        is_fault: whether the reason is a fault of this service rather than of the request.
+        ending: what the log calls it.
+        reason: what the log says about it; "" where the ending says it all.
+        claim: for the log; None where the request has none.
     """
 
     answer: Answer
+    ending: Ending = Ending.APPLIED
     reason: str = ""
-    is_fault: bool = False
+    claim: Claim | None = field(default=None, compare=False, repr=False)
 
 
 def guarded(operation: Operation, message: Message, now_unix: float) -> Flow[Ended | Raised]:
@@ -77,19 +82,19 @@ def guarded(operation: Operation, message: Message, now_unix: float) -> Flow[End
     try:
         verified = verify(message, operation.scheme, operation.keys, now=now_unix)
     except Rejected as rejected:
-        return Ended(_problems.UNAUTHORIZED, f"rejected: {rejected.kind}: {rejected}")
+        return Ended(_problems.UNAUTHORIZED, Ending.REJECTED, f"rejected: {rejected.kind}: {rejected}")
     try:
         claim = operation.claim(message, verified, now_unix)
     except KeyRefused as refused:
-        return Ended(_problems.bad_request(str(refused)), f"refused: {refused}")
+        return Ended(_problems.bad_request(str(refused)), Ending.KEY_REFUSED, f"refused: {refused}")
     try:
         return (yield from _applied_once(operation, claim, Signed(message, verified)))
     except KeyInUse as in_use:
-        return Ended(_problems.IN_PROGRESS, f"refused: the first request with this key is still running: {in_use}")
+        return Ended(_problems.IN_PROGRESS, Ending.IN_PROGRESS, f"{_STILL_RUNNING}: {in_use}", claim)
     except StoreUnavailable as unavailable:
-        return Ended(_problems.UNAVAILABLE, f"store unavailable: {unavailable}", is_fault=True)
+        return Ended(_problems.UNAVAILABLE, Ending.UNAVAILABLE, f"store unavailable: {unavailable}", claim)
     except TransactionBroken as broken:
-        return Ended(_problems.BROKEN, f"the handler broke its transaction: {broken}", is_fault=True)
+        return Ended(_problems.BROKEN, Ending.BROKEN, f"the handler broke its transaction: {broken}", claim)
 
 
 def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[Ended | Raised]:
@@ -101,7 +106,8 @@ def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[En
             if not commits:
                 raise
             # What holds the key may be this request's own lost commit.
-            raise StoreUnavailable(f"the outcome of COMMIT cannot be told in time: {in_use}") from in_use
+            reason = f"the outcome of COMMIT cannot be told in time: {in_use}"
+            return Ended(_problems.UNAVAILABLE, Ending.COMMIT_UNKNOWN, reason, claim)
         if isinstance(granted, Ended):
             return granted
         try:
@@ -110,15 +116,20 @@ def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[En
             # Only taking the claim again tells: a plain read can run before the lost commit lands.
             commits += 1
             if commits == _COMMITS:
-                return Ended(_problems.UNAVAILABLE, f"the outcome of COMMIT is unknown: {unknown}", is_fault=True)
+                reason = f"the outcome of COMMIT is unknown: {unknown}"
+                return Ended(_problems.UNAVAILABLE, Ending.COMMIT_UNKNOWN, reason, claim)
+        except GroupBroken:
+            # Others broke what it shared with them. Alone, as it runs next, that cannot happen to it again.
+            continue
         except TransactionConflict as conflict:
             conflicts += 1
             if conflicts == _RUNS:
-                return Ended(_problems.UNAVAILABLE, f"it ran {_RUNS} times: {conflict}", is_fault=True)
+                reason = f"it ran {_RUNS} times: {conflict}"
+                return Ended(_problems.UNAVAILABLE, Ending.CONFLICTED, reason, claim)
             yield from Pause(conflicts).ask()
 
 
-def _taken(operation: Operation, claim: Claim) -> Flow[Granted[Any] | Ended]:
+def _taken(operation: Operation, claim: Claim) -> Flow[Held | Ended]:
     """The right to apply the claim, or what to answer instead."""
     found = yield from Look(claim.key, is_hint=True).ask()
     while True:
@@ -134,7 +145,8 @@ def _taken(operation: Operation, claim: Claim) -> Flow[Granted[Any] | Ended]:
             continue
         taken = yield from Take(claim).ask()
         if isinstance(taken, Forgotten):
-            return Ended(_problems.UNAUTHORIZED, "rejected: older than a claim that was forgotten; the clock went back")
+            reason = "rejected: older than a claim that was forgotten; the clock went back"
+            return Ended(_problems.UNAUTHORIZED, Ending.FORGOTTEN, reason, claim)
         if not isinstance(taken, Record):
             return taken
         found = taken
@@ -147,13 +159,14 @@ def _settled_before(operation: Operation, claim: Claim, found: Record | None) ->
         return None
     match DECISIONS[state, relation_of(found.fingerprint, claim.fingerprint)]:
         case Outcome.REPLAY:
-            return Ended(replay(_stored(found), operation.seal))
+            return Ended(replay(_stored(found), operation.seal), Ending.REPLAYED, claim=claim)
         case Outcome.REPLAY_STATUS:
-            return Ended(replay_status(_stored(found).status))
+            return Ended(replay_status(_stored(found).status), Ending.REPLAYED_STATUS, claim=claim)
         case Outcome.MISMATCH:
-            return Ended(_problems.MISMATCH, "refused: the key was used for another request")
+            return Ended(_problems.MISMATCH, Ending.MISMATCH, "refused: the key was used for another request", claim)
         case _:
-            return Ended(_problems.ANSWER_UNKNOWN, "applied before, answer unknown", is_fault=True)
+            reason = "applied before, answer unknown"
+            return Ended(_problems.ANSWER_UNKNOWN, Ending.ANSWER_UNKNOWN, reason, claim)
 
 
 def _stored(record: Record) -> StoredAnswer:
@@ -164,29 +177,37 @@ def _waited(claim: Claim, running: Running) -> Flow[Ended | None]:
     """What to answer while another request applies the key; None: it has ended."""
     relation = relation_of(running.fingerprint, claim.fingerprint)
     if DECISIONS[State.RUNNING, relation] is Outcome.MISMATCH:
-        return Ended(_problems.MISMATCH, "refused: the key is in use for another request")
+        return Ended(_problems.MISMATCH, Ending.MISMATCH, "refused: the key is in use for another request", claim)
     match (yield from Wait(claim.key).ask()):
         case Waited.TIMED_OUT:
-            return Ended(_problems.IN_PROGRESS, "refused: the first request with this key is still running")
+            return Ended(_problems.IN_PROGRESS, Ending.IN_PROGRESS, _STILL_RUNNING, claim)
         case Waited.CROWDED:
-            return Ended(_problems.CROWDED, "refused: too many requests wait for this key")
+            return Ended(_problems.CROWDED, Ending.CROWDED, "refused: too many requests wait for this key", claim)
         case _:
             return None
 
 
-def _run(operation: Operation, claim: Claim, signed: Signed, granted: Granted[Any]) -> Flow[Ended | Raised]:
+def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> Flow[Ended | Raised]:
     ran = yield from Run(granted, signed).ask()
     if isinstance(ran, Conflicted):
         yield from Abandon(granted).ask()
         raise TransactionConflict("its transaction was undone for the sake of another one")
     if isinstance(ran, Raised):
-        yield from Abandon(granted).ask()
-        return _raised(ran)
+        try:
+            yield from Abandon(granted).ask()
+        except GroupBroken:
+            # Whoever stops a handler (a signal, a cancellation) does not want it to run again.
+            if isinstance(ran.error, Exception):
+                raise
+        return _raised(ran, claim)
     answer = storable(ran.answer)
     if answer.status not in operation.remember:
         yield from Abandon(granted).ask()
-        return Ended(answer)
+        reason = f"rolled back: {answer.status} is not remembered"
+        return Ended(answer, Ending.NOT_REMEMBERED, reason, claim)
+    ending = Ending.APPLIED
     if isinstance(ran, Refused):
+        ending = Ending.REFUSED_BY_HANDLER
         # Undone first and remembered then, in a transaction of its own: an answer of which nothing was applied.
         yield from Abandon(granted).ask()
         again = yield from _taken(operation, claim)
@@ -194,12 +215,14 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Granted[An
             return again
         granted = again
     yield from Settle(granted, operation.stored(answer)).ask()
-    return Ended(answer)
+    return Ended(answer, ending, claim=claim)
 
 
-def _raised(ran: Raised) -> Ended | Raised:
+def _raised(ran: Raised, claim: Claim) -> Ended | Raised:
     if ran.store_failed:
-        return Ended(_problems.UNAVAILABLE, f"store unavailable in the handler: {ran.error}", is_fault=True)
+        reason = f"store unavailable in the handler: {ran.error}"
+        return Ended(_problems.UNAVAILABLE, Ending.UNAVAILABLE, reason, claim)
     if isinstance(ran.error, AnswerTooLarge):
-        return Ended(_problems.answer_too_large(ran.error.most_bytes), str(ran.error), is_fault=True)
-    return ran
+        answer = _problems.answer_too_large(ran.error.most_bytes)
+        return Ended(answer, Ending.ANSWER_TOO_LARGE, str(ran.error), claim)
+    return replace(ran, claim=claim)

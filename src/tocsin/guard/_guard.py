@@ -1,8 +1,9 @@
 """Guard: the one object that a service declares."""
 
+import inspect
 import time
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from tocsin.guard._answer import HeaderFilter, Seal
 from tocsin.guard._declare import Options, check_scheme, declare, key_rule
@@ -10,10 +11,11 @@ from tocsin.guard._errors import GuardError
 from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._guarded import Guarded, Limits
 from tocsin.guard._keys import BodyDigest
+from tocsin.guard._kinds import store_for_tasks, store_for_threads
 from tocsin.guard._operation import Operation
 from tocsin.guard._registry import Route, handler_name, registry_of
 from tocsin.guard._signed import Signed
-from tocsin.guard._store import Store, Tx
+from tocsin.guard._store import AsyncStore, Store, Tx
 from tocsin.guard._sweeping import Sweeping
 from tocsin.guard._waiting import InFlight
 from tocsin.signing import JsonPointer, KeyRing, Scheme
@@ -22,7 +24,11 @@ if TYPE_CHECKING:  # a service on another framework has no Flask
     from flask import Response
     from flask.typing import ResponseReturnValue
 
+    from tocsin.guard._asgi import App
+    from tocsin.guard.adapters.asgi import GuardedApp
+
 P = ParamSpec("P")
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _MIB = 1 << 20
 
@@ -36,7 +42,8 @@ class Guard(Generic[Tx]):
     Args:
         scheme: how requests are signed.
         keys: whose signatures count.
-        store: where claims are kept: the database that the handlers write to.
+        store: where claims are kept: the database that the handlers write to. For threads (Flask, and `def` in
+            FastAPI), for tasks of an event loop (ASGI, and `async def` in FastAPI), or for both, as SQLiteStore is.
         remember: the statuses that are committed and replayed. Default: 2xx and 3xx for webhooks, whose sender retries
             anything else; 2xx to 4xx, less 408, 423, 425 and 429, where clients choose the key.
         fingerprint: what must be equal, besides the key, for a request to be a duplicate. Default: the whole request,
@@ -66,7 +73,7 @@ class Guard(Generic[Tx]):
         self,
         scheme: Scheme,
         keys: KeyRing,
-        store: Store[Tx],
+        store: Store[Tx] | AsyncStore[Tx],
         *,
         remember: Container[int] | None = None,
         fingerprint: Fingerprint | None = None,
@@ -94,7 +101,7 @@ class Guard(Generic[Tx]):
         self._shared_secret = shared_secret
         self._clock = clock
         self._in_flight = InFlight()
-        self._sweeping = Sweeping(store.sweep)
+        self._sweeping = Sweeping(getattr(store, "sweep", None), getattr(store, "sweep_async", None))
 
     def flask(
         self,
@@ -125,8 +132,86 @@ class Guard(Generic[Tx]):
             from tocsin.guard.adapters.flask import flask_view  # noqa: PLC0415  only services on Flask have Flask
         except ModuleNotFoundError as error:
             raise GuardError(f"guard.flask: {error}; wanted: pip install 'tocsin[flask]'") from error
+        store = store_for_threads(self._store, "guard.flask")
         options = Options(remember, fingerprint, answer_days, claim_days)
-        return lambda handler: flask_view(self.guarded(handler, key=key, name=name, options=options), handler)
+        return lambda handler: flask_view(
+            self.guarded(handler, key=key, name=name, options=options, store=store), handler
+        )
+
+    def asgi(
+        self,
+        *,
+        name: str,
+        key: JsonPointer | BodyDigest | None = None,
+        remember: Container[int] | None = None,
+        fingerprint: Fingerprint | None = None,
+        answer_days: float | None = None,
+        claim_days: float | None = None,
+    ) -> "Callable[[App], GuardedApp[Tx]]":
+        """Guard an ASGI application, which finds scope["tocsin.signed"] and scope["tocsin.tx"].
+
+        Args:
+            name: the operation's name, part of every stored key. An application has no path of its own to be named by.
+            key: as for `flask`.
+            remember: as for Guard, for this operation.
+            fingerprint: as for Guard, for this operation.
+            answer_days: as for Guard, for this operation.
+            claim_days: as for Guard, for this operation.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; or the store is for threads only.
+        """
+        from tocsin.guard.adapters.asgi import GuardedApp  # noqa: PLC0415  a service on WSGI needs no asyncio
+
+        store = store_for_tasks(self._store, "guard.asgi")
+        options = Options(remember, fingerprint, answer_days, claim_days)
+        return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=options, async_store=store), app)
+
+    def fastapi(
+        self,
+        *,
+        key: JsonPointer | BodyDigest | None = None,
+        name: str | None = None,
+        writes: bool = True,
+        remember: Container[int] | None = None,
+        fingerprint: Fingerprint | None = None,
+        answer_days: float | None = None,
+        claim_days: float | None = None,
+    ) -> Callable[[Endpoint], Endpoint]:
+        """Guard a FastAPI endpoint: between the path operation and a function that takes `tx`, and perhaps `signed`.
+
+        Args:
+            key: as for `flask`.
+            name: as for `flask`. Default: the whole path template, prefixes and mounts included.
+            writes: False says that the endpoint writes nothing, and need not take `tx`. Whatever it writes through
+                another connection, such as Depends(get_db), is not covered.
+            remember: as for Guard, for this operation.
+            fingerprint: as for Guard, for this operation.
+            answer_days: as for Guard, for this operation.
+            claim_days: as for Guard, for this operation.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; the endpoint takes no `tx`; it is
+                `async def` and the store is for threads, or the other way round; or FastAPI is not installed.
+        """
+        try:
+            from tocsin.guard._threads import ThreadedStore  # noqa: PLC0415  likewise
+            from tocsin.guard.adapters.fastapi import fastapi_endpoint  # noqa: PLC0415  only services on it have it
+        except ModuleNotFoundError as error:
+            raise GuardError(f"guard.fastapi: {error}; wanted: pip install 'tocsin[fastapi]'") from error
+        options = Options(remember, fingerprint, answer_days, claim_days)
+
+        def guarded(handler: Endpoint) -> Endpoint:
+            who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.fastapi"
+            store: AsyncStore[Tx] = (
+                store_for_tasks(self._store, who)
+                if inspect.iscoroutinefunction(handler)
+                else ThreadedStore(store_for_threads(self._store, who))
+            )
+            declared = self.guarded(handler, key=key, name=name, options=options, async_store=store)
+            return fastapi_endpoint(declared, handler, self._scheme, writes=writes)
+
+        return guarded
 
     def guarded(
         self,
@@ -135,6 +220,8 @@ class Guard(Generic[Tx]):
         key: JsonPointer | BodyDigest | None,
         name: str | None,
         options: Options,
+        store: Store[Tx] | None = None,
+        async_store: AsyncStore[Tx] | None = None,
     ) -> Guarded[Tx]:
         """Declare an operation, for an adapter.
 
@@ -164,7 +251,8 @@ class Guard(Generic[Tx]):
             declared,
             route=route,
             registry=registry,
-            store=self._store,
+            store=store,
+            async_store=async_store,
             in_flight=self._in_flight,
             limits=self._limits,
             public_origin=self._public_origin,

@@ -1,24 +1,25 @@
 """One guarded operation as an adapter sees it: a request in, an answer out."""
 
-import logging
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic
 
-from tocsin.guard import _problems
+from tocsin.guard import _log, _problems
 from tocsin.guard._answer import Answer
+from tocsin.guard._async_driver import AsyncDriver
 from tocsin.guard._drivers import BlockingDriver, Handler
 from tocsin.guard._errors import GuardError
 from tocsin.guard._flow import guarded
 from tocsin.guard._operation import Operation
+from tocsin.guard._performing import Performing
 from tocsin.guard._registry import Registry, Route
 from tocsin.guard._steps import Raised
-from tocsin.guard._store import Store, Tx
+from tocsin.guard._store import AsyncStore, Store, Tx
 from tocsin.guard._sweeping import Sweeping
 from tocsin.guard._waiting import InFlight
 from tocsin.signing import Message
-
-_LOG = logging.getLogger("tocsin.guard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Guarded(Generic[Tx]):
         declare: makes the operation, once its name is known.
         route: what the registry knows about it.
         registry: of the store.
-        store: where the claims are.
+        store: where the claims are, for requests on threads; None: there are none.
+        async_store: likewise, for requests on tasks.
         in_flight: of the guard.
         limits: of the guard.
         public_origin: of the guard.
@@ -64,7 +66,8 @@ class Guarded(Generic[Tx]):
         *,
         route: Route,
         registry: Registry,
-        store: Store[Tx],
+        store: Store[Tx] | None,
+        async_store: AsyncStore[Tx] | None,
         in_flight: InFlight,
         limits: Limits,
         public_origin: str,
@@ -77,6 +80,7 @@ class Guarded(Generic[Tx]):
         self._route = route
         self._registry = registry
         self._store = store
+        self._async_store = async_store
         self._in_flight = in_flight
         self._clock = clock
         self._sweeping = sweeping
@@ -96,7 +100,7 @@ class Guarded(Generic[Tx]):
         self._operation = self._named(name)
 
     def perform(self, message: Message, handler: Handler[Tx]) -> Answer:
-        """Answer a request, applying it if it is the first of its kind.
+        """Answer a request on this thread, applying it if it is the first of its kind.
 
         Args:
             message: the request, as it came.
@@ -106,22 +110,43 @@ class Guarded(Generic[Tx]):
             BaseException: what the handler raised, unless that was one of its framework's HTTP errors below 500, after
                 everything was rolled back.
         """
-        operation = self._operation
+        operation, store = self._operation, self._store
         assert operation is not None, "an adapter names its operation before it performs it"
-        driver = BlockingDriver(self._store, self._in_flight, handler, self.limits.wait_s)
+        assert store is not None, "an adapter for threads is declared with a store for threads"
+        driver = BlockingDriver(store, self._in_flight, handler, self.limits.wait_s)
+        started = monotonic()
         now_unix = self._clock()
-        ended = driver.drive(guarded(operation, message, now_unix))
+        try:
+            ended = driver.drive(guarded(operation, message, now_unix))
+        except BaseException as error:
+            waited_s = self.limits.wait_s - driver.wait_left_s
+            _log.request_given_up(operation.name, error, started=started, waited_s=waited_s)
+            raise
+        _log.request_ended(operation.name, ended, started=started, waited_s=self.limits.wait_s - driver.wait_left_s)
         if isinstance(ended, Raised):
-            _LOG.info("%s: rolled back: its handler raised %s", operation.name, type(ended.error).__name__)
             raise ended.error
-        if ended.reason:
-            _LOG.log(logging.ERROR if ended.is_fault else logging.INFO, "%s: %s", operation.name, ended.reason)
         self._sweeping.sweep_if_due(now_unix)
         return ended.answer
 
+    def begin(self, message: Message, gone: "Callable[[], asyncio.Future[object]]") -> Performing[Tx]:
+        """Begin to answer a request on this task; to be closed in any case.
+
+        Args:
+            message: the request, as it came.
+            gone: begins to listen; what it gives is done as soon as the client has gone.
+        """
+        operation, store = self._operation, self._async_store
+        assert operation is not None, "an adapter names its operation before it performs it"
+        assert store is not None, "an adapter for tasks is declared with a store for tasks"
+        now_unix = self._clock()
+        flow = guarded(operation, message, now_unix)
+        driver = AsyncDriver(flow, store, self._in_flight, self.limits.wait_s, gone)
+        return Performing(operation.name, driver, self.limits.wait_s, self._sweeping, now_unix)
+
     def too_large(self, most_bytes: int) -> Answer:
         """The answer to a request whose body is longer than that."""
-        _LOG.info("%s: refused: the body is longer than %d bytes", self._route.handler, most_bytes)
+        operation = self._operation
+        _log.body_too_large(self._route.handler if operation is None else operation.name, most_bytes)
         return _problems.content_too_large(most_bytes)
 
     def _named(self, name: str) -> Operation:

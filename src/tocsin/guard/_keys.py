@@ -7,6 +7,7 @@ never part of it: a retry under a rotated secret is still a retry.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from tocsin.guard._errors import GuardError, KeyRefused
@@ -66,8 +67,13 @@ def claim_key(tenant: str, operation: str, tag: str, value: bytes) -> bytes:
         tag: the type of the value, "string", "integer" or "body": 1 and "1" are different keys.
         value: UTF-8 of a string, the shortest decimal form of an integer, SHA-256 of a body.
     """
-    scope = (_DERIVATION, tenant.encode(), operation.encode(), tag.encode(), value)
-    return hashlib.sha256(length_prefixed(*scope)).digest()
+    return hashlib.sha256(_scope(tenant, operation, tag) + len(value).to_bytes(4, "big") + value).digest()
+
+
+# An operation's keys differ in their values alone.
+@lru_cache(maxsize=1024)
+def _scope(tenant: str, operation: str, tag: str) -> bytes:
+    return length_prefixed(_DERIVATION, tenant.encode(), operation.encode(), tag.encode())
 
 
 def key_of(rule: KeyRule, operation: str, message: Message, verified: Verified) -> bytes:

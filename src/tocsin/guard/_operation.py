@@ -1,7 +1,7 @@
 """One guarded operation: everything that the flow has to know about it, as data. PURE."""
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tocsin.guard._answer import Answer, HeaderFilter, Seal, StoredAnswer, encode
 from tocsin.guard._fingerprint import Fingerprint, fingerprint
@@ -38,6 +38,11 @@ class Operation:
     claim_days: float
     keep: HeaderFilter | None
     seal: Seal | None
+    _kept_ms: tuple[int | None, int | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kept = until_unix_ms(0, self.claim_days), until_unix_ms(0, min(self.answer_days, self.claim_days))
+        object.__setattr__(self, "_kept_ms", kept)
 
     def claim(self, message: Message, verified: Verified, now_unix: float) -> Claim:
         """The claim of a verified request.
@@ -46,14 +51,15 @@ class Operation:
             KeyRefused: it has no usable idempotency key.
         """
         now_ms = round(now_unix * 1000)
+        claim_ms, answer_ms = self._kept_ms
         return Claim(
-            key=key_of(self.rule, self.name, message, verified),
-            tenant=verified.tenant,
-            operation=self.name,
-            fingerprint=fingerprint(message, self.compared),
-            taken_unix_ms=now_ms,
-            answer_until_unix_ms=until_unix_ms(now_ms, min(self.answer_days, self.claim_days)),
-            claim_until_unix_ms=until_unix_ms(now_ms, self.claim_days),
+            key_of(self.rule, self.name, message, verified),
+            verified.tenant,
+            self.name,
+            fingerprint(message, self.compared),
+            now_ms,
+            answer_until_unix_ms=None if answer_ms is None else now_ms + answer_ms,
+            claim_until_unix_ms=None if claim_ms is None else now_ms + claim_ms,
             earliest_unix_ms=self._earliest(verified),
         )
 
@@ -62,6 +68,6 @@ class Operation:
         return encode(answer, self.keep, self.seal)
 
     def _earliest(self, verified: Verified) -> int | None:
-        if verified.timestamp_unix is None or until_unix_ms(0, self.claim_days) is None:
+        if verified.timestamp_unix is None or self._kept_ms[0] is None:
             return None
         return round((verified.timestamp_unix - self.scheme.tolerance_future_s) * 1000)

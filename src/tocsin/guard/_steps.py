@@ -5,13 +5,13 @@ exceptions that the step names; a driver performs it, on a thread or on a task.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from tocsin.guard._answer import Answer, StoredAnswer
 from tocsin.guard._signed import Signed
-from tocsin.guard._store import Claim, Forgotten, Granted, Record
+from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Granted, Record
 
 Reply = TypeVar("Reply")
 Result = TypeVar("Result")
@@ -29,6 +29,8 @@ class Step(Generic[Reply]):
 
 
 Flow: TypeAlias = Generator[Step[Any], Any, Result]
+# What a flow holds between a claim and its end; it only hands it from step to step.
+Held: TypeAlias = Granted[Any] | AsyncGranted[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class Raised:
     Args:
         error: what it raised; BaseException too.
         store_failed: whether that says that the store is locked, full or down.
+        claim: for the log.
     """
 
     error: BaseException
     store_failed: bool
+    claim: Claim | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Wait(Step[Waited]):
 
 
 @dataclass(frozen=True, slots=True)
-class Take(Step[Granted[Any] | Record | Forgotten]):
+class Take(Step[Held | Record | Forgotten]):
     """Open the transaction and take the claim. StoreUnavailable, KeyInUse."""
 
     claim: Claim
@@ -127,7 +131,7 @@ class Take(Step[Granted[Any] | Record | Forgotten]):
 class Run(Step[Ran]):
     """Run the handler in the granted transaction."""
 
-    granted: Granted[Any]
+    granted: Held
     signed: Signed
 
 
@@ -135,7 +139,7 @@ class Run(Step[Ran]):
 class Settle(Step[None]):
     """Store the answer and commit. TransactionBroken, TransactionConflict, StoreUnavailable, CommitUnknown."""
 
-    granted: Granted[Any]
+    granted: Held
     answer: StoredAnswer
 
 
@@ -143,7 +147,7 @@ class Settle(Step[None]):
 class Abandon(Step[None]):
     """Roll back everything, claim too."""
 
-    granted: Granted[Any]
+    granted: Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,13 +142,19 @@ class Granted(ABC, Generic[Tx]):
         Raises:
             TransactionBroken: the handler's transaction does not stand, or cannot be committed; it is rolled back.
             TransactionConflict: the database undid it for the sake of another transaction.
+            GroupBroken: others broke what it shared with them; the next take of this thread is shared with nobody.
             StoreUnavailable: nothing was committed.
             CommitUnknown: nobody knows; take the claim again.
         """
 
     @abstractmethod
     def abandon(self) -> None:
-        """Roll back everything, claim too, so that a retry runs. Never raises."""
+        """Roll back everything, claim too, so that a retry runs.
+
+        Raises:
+            GroupBroken: what the handler may have seen of others was undone as well, so its answer is not to be used.
+            CommitUnknown: it is not known yet whether that will be committed.
+        """
 
     def conflicts(self, error: BaseException | None) -> bool:  # noqa: ARG002  for stores whose transactions conflict
         """Whether the database has undone this transaction for the sake of another one, so that it may run again.

@@ -1,38 +1,57 @@
 """Lets go of what has had its time, now and then, between requests."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
+from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
 
-_LOG = logging.getLogger("tocsin.guard")
 # What is due can stay a while: expiry itself is judged when a claim is looked at.
 _PAUSE_S = 60.0
 
 
 class Sweeping:
-    """Sweeps a store from time to time, on the thread of a request that has been answered.
+    """Sweeps a store from time to time, on the thread or the task of a request that has been answered.
 
     Args:
-        sweep: the store's own; returns how many rows it changed.
+        sweep: the store's own, for threads; returns how many rows it changed.
+        sweep_async: likewise, for tasks.
     """
 
-    def __init__(self, sweep: Callable[[int], int]) -> None:
+    def __init__(
+        self, sweep: Callable[[int], int] | None, sweep_async: Callable[[int], Awaitable[int]] | None = None
+    ) -> None:
         self._sweep = sweep
+        self._sweep_async = sweep_async
         self._next = monotonic() + _PAUSE_S
 
     def sweep_if_due(self, now_unix: float) -> None:
         """Sweep once if the last time is long enough ago."""
-        if monotonic() < self._next:
+        if not self._is_due() or self._sweep is None:
             return
-        self._next = monotonic() + _PAUSE_S
         try:
-            swept = self._sweep(round(now_unix * 1000))
+            self._swept(self._sweep(round(now_unix * 1000)))
         except StoreUnavailable as unavailable:
-            _LOG.info("sweeping is put off: %s", unavailable)
-        else:
-            if swept:
-                # There may be more: a sweep is short, because everybody else waits for it.
-                self._next = monotonic()
-                _LOG.info("swept %d answers and claims", swept)
+            _log.sweep_put_off(unavailable)
+
+    async def sweep_if_due_async(self, now_unix: float) -> None:
+        """See sweep_if_due."""
+        if not self._is_due() or self._sweep_async is None:
+            return
+        try:
+            self._swept(await self._sweep_async(round(now_unix * 1000)))
+        except StoreUnavailable as unavailable:
+            _log.sweep_put_off(unavailable)
+
+    def _is_due(self) -> bool:
+        now = monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _PAUSE_S
+        return True
+
+    def _swept(self, rows: int) -> None:
+        if rows:
+            # There may be more: a sweep is short, because everybody else waits for it.
+            self._next = monotonic()
+            _log.swept(rows)

@@ -1,13 +1,16 @@
-"""Whose turn it is to write: one thread at a time, in the order of arrival.
+"""Whose turn it is to write: one thread or task at a time, in the order of arrival.
 
-Rule: the turn is handed from thread to thread. A lock that is merely released goes to whoever is running, so under load
+Rule: the turn is handed from one to the next. A lock that is merely released goes to whoever is running, so under load
 the last one waits for seconds; a queue has no last one.
 """
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
 from threading import Lock
 
 from tocsin.guard._fork import renew_in_children
+from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, runs_here
 
 
 class Turn:
@@ -15,14 +18,22 @@ class Turn:
 
     Args:
         places: how many may have the turn at once.
+        given_back: called in place of `pass_on` when the turn was handed to somebody who was interrupted or cancelled
+            at that moment, and who therefore cannot do what the turn asks for.
     """
 
-    def __init__(self, places: int = 1) -> None:
+    def __init__(self, places: int = 1, *, given_back: Callable[[], None] | None = None) -> None:
         self._guard = Lock()
-        self._queue: deque[Lock] = deque()
+        self._queue: deque[Sleeper] = deque()
         self._places = places
         self._free = places
+        self._given_back = self.pass_on if given_back is None else given_back
         renew_in_children(self)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._queue)
 
     def take(self, timeout_s: float) -> bool:
         """Wait for the turn; False: not within that many seconds."""
@@ -30,23 +41,47 @@ class Turn:
             if self._free:
                 self._free -= 1
                 return True
-            # Locked until somebody hands the turn to exactly this thread.
-            mine = Lock()
-            mine.acquire()
+            mine = SleepingThread()
             self._queue.append(mine)
         try:
-            handed = mine.acquire(timeout=max(timeout_s, 0))
+            handed = mine.sleep(timeout_s)
         except BaseException:
             self._step_back(mine)
             raise
         return handed or not self._left_queue(mine)
 
-    def pass_on(self) -> None:
-        """Hand the turn to whoever has waited longest."""
+    def try_take(self) -> bool:
+        """Take the turn if nobody has it."""
         with self._guard:
-            if self._queue:
-                self._queue.popleft().release()
-            else:
+            if not self._free:
+                return False
+            self._free -= 1
+            return True
+
+    async def take_async(self, timeout_s: float) -> bool:
+        """Like `take`, for a task. A task that is cancelled has not taken it."""
+        with self._guard:
+            if self._free:
+                self._free -= 1
+                return True
+            mine = SleepingTask()
+            self._queue.append(mine)
+        try:
+            handed = await mine.sleep(timeout_s)
+        except BaseException:
+            self._step_back(mine)
+            raise
+        return handed or not self._left_queue(mine)
+
+    def hand_over(self) -> bool:
+        """Hand the turn to whoever has waited longest; False: nobody waits, and the turn is still ours."""
+        with self._guard:
+            return self._handed_over()
+
+    def pass_on(self) -> None:
+        """Hand the turn to whoever has waited longest, or to whoever comes next."""
+        with self._guard:
+            if not self._handed_over():
                 self._free += 1
 
     def renew_after_fork(self) -> None:
@@ -55,7 +90,35 @@ class Turn:
         self._queue = deque()
         self._free = self._places
 
-    def _left_queue(self, mine: Lock) -> bool:
+    def _handed_over(self) -> bool:
+        while self._queue:
+            handed = self._queue.popleft()
+            try:
+                handed.wake()
+            except RuntimeError:
+                # A task whose event loop was closed under it.
+                continue
+            if isinstance(handed, SleepingTask) and runs_here(handed.loop):
+                self._rouse(handed.loop)
+            return True
+        return False
+
+    def _rouse(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the other tasks of the loop ready, each once, in their order.
+
+        If nobody before them has to wait for anything, the turn comes to each in the same round of the loop, which
+        asks the system for news once for all of them.
+        """
+        ready: list[SleepingTask] = []
+        for waiting in reversed(self._queue):
+            if isinstance(waiting, SleepingTask) and waiting.loop is loop:
+                if waiting.is_roused:
+                    break
+                ready.append(waiting)
+        for task in reversed(ready):
+            task.rouse()
+
+    def _left_queue(self, mine: Sleeper) -> bool:
         """Leave the queue; False: too late, the turn has been handed over in this very moment."""
         with self._guard:
             if mine in self._queue:
@@ -63,6 +126,6 @@ class Turn:
                 return True
             return False
 
-    def _step_back(self, mine: Lock) -> None:
+    def _step_back(self, mine: Sleeper) -> None:
         if not self._left_queue(mine):
-            self.pass_on()
+            self._given_back()

@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 import psycopg
 
+from tocsin.guard._sleepers import cancel_later
 from tocsin.guard.stores.postgres._session import Session, exchanged
 from tocsin.guard.stores.postgres._talk import Aside, Message, Results, Talk
 
@@ -124,10 +125,8 @@ class _Wait:
         """Cancel the task if that was put off, as often as somebody wanted it: asyncio.timeout() counts."""
         if self._timer is not None:
             self._timer.cancel()
-        task = asyncio.current_task()
-        if self._put_off is not None and task is not None:
-            task.uncancel()
-            task.cancel(*self._put_off.args)
+        if self._put_off is not None:
+            cancel_later(self._put_off)
 
     def _time_out(self) -> None:
         if not self._ended.done():

@@ -35,7 +35,7 @@ TABLES = {
     "tocsin_claims_due": """
     CREATE INDEX IF NOT EXISTS tocsin_claims_due ON tocsin_claims (due_unix_ms) WHERE due_unix_ms IS NOT NULL
     """,
-    # The newest claim that was forgotten, for each operation: see is_forgotten().
+    # The newest claim that was forgotten, for each operation: see _INSERT.
     "tocsin_forgotten": """
     CREATE TABLE IF NOT EXISTS tocsin_forgotten (
         tenant TEXT NOT NULL,
@@ -46,10 +46,14 @@ TABLES = {
     """,
 }
 
+# A claim whose message may be as old as one that was forgotten is not taken: only when a clock has gone back can a
+# message be within its tolerance and that old. Asked here: a statement of its own costs as much as the INSERT.
 _INSERT = """
     INSERT INTO tocsin_claims
         (key, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
+        SELECT 1 FROM tocsin_forgotten WHERE tenant = ?3 AND operation = ?4 AND taken_unix_ms >= ?9
+    )
     ON CONFLICT (key) DO NOTHING
 """
 _READ = """
@@ -66,7 +70,6 @@ _REMEMBER_FORGOTTEN = """
     SELECT tenant, operation, max(taken_unix_ms) FROM tocsin_claims WHERE {rows} GROUP BY tenant, operation
     ON CONFLICT (tenant, operation) DO UPDATE SET taken_unix_ms = max(taken_unix_ms, excluded.taken_unix_ms)
 """
-_FORGOTTEN = "SELECT taken_unix_ms FROM tocsin_forgotten WHERE tenant = ? AND operation = ?"
 # A bounded number of rows at a time: whoever sweeps holds the write lock.
 SWEPT_AT_ONCE = 500
 _DUE = "id IN (SELECT id FROM tocsin_claims WHERE due_unix_ms <= :now ORDER BY due_unix_ms LIMIT :most)"
@@ -82,14 +85,16 @@ def read(connection: sqlite3.Connection, key: bytes) -> Record | None:
 
 def take(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | None:
     """Write the claim; None: it is written. An old one that has had its time is replaced."""
-    if not _insert(connection, claim):
-        found = read(connection, claim.key)
-        if found is not None and not is_forgettable(found, claim.taken_unix_ms):
-            return found
-        connection.execute(_REMEMBER_FORGOTTEN.format(rows="key = ?"), (claim.key,))
-        connection.execute("DELETE FROM tocsin_claims WHERE key = ?", (claim.key,))
-        _insert(connection, claim)
-    return Forgotten() if _is_forgotten(connection, claim) else None
+    if _insert(connection, claim):
+        return None
+    found = read(connection, claim.key)
+    if found is None:
+        return Forgotten()
+    if not is_forgettable(found, claim.taken_unix_ms):
+        return found
+    connection.execute(_REMEMBER_FORGOTTEN.format(rows="key = ?"), (claim.key,))
+    connection.execute("DELETE FROM tocsin_claims WHERE key = ?", (claim.key,))
+    return None if _insert(connection, claim) else Forgotten()
 
 
 def settle(connection: sqlite3.Connection, claim: Claim, answer: StoredAnswer) -> bool:
@@ -116,16 +121,6 @@ def _insert(connection: sqlite3.Connection, claim: Claim) -> bool:
         claim.taken_unix_ms,
         claim.answer_until_unix_ms,
         claim.claim_until_unix_ms,
+        claim.earliest_unix_ms,
     )
     return connection.execute(_INSERT, values).rowcount == 1
-
-
-def _is_forgotten(connection: sqlite3.Connection, claim: Claim) -> bool:
-    """Whether a claim of this very message may have been forgotten.
-
-    Only when a clock has gone back can a message be within its tolerance, and as old as a claim that was let go.
-    """
-    if claim.earliest_unix_ms is None:
-        return False
-    row = connection.execute(_FORGOTTEN, (claim.tenant, claim.operation)).fetchone()
-    return row is not None and bool(row[0] >= claim.earliest_unix_ms)

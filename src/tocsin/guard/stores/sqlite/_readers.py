@@ -1,10 +1,10 @@
 """Connections that read what is committed, so that a duplicate is answered while somebody writes."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from tocsin.guard._store import Record
+from tocsin.guard.stores.sqlite import _claims
 from tocsin.guard.stores.sqlite._schema import connect, file_identity
 
 # Reading one row takes microseconds; more readers than this are never busy at once for long.
@@ -18,20 +18,20 @@ class Readers:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file_name = str(path)
         self._file: tuple[int, int] | None = None
         self._idle: list[sqlite3.Connection] = []
 
-    @contextmanager
-    def borrow(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one read. After an error it is closed instead of kept.
+    def read(self, key: bytes) -> Record | None:
+        """What is committed under a key. After an error the connection is closed instead of kept.
 
         Raises:
             OSError: there is no such file.
-            sqlite3.Error: it cannot be opened.
+            sqlite3.Error: it cannot be read.
         """
         connection = self._pop()
         try:
-            yield connection
+            found = _claims.read(connection, key)
         except BaseException:
             connection.close()
             raise
@@ -39,6 +39,7 @@ class Readers:
             self._idle.append(connection)
         else:
             connection.close()
+        return found
 
     def drain(self) -> list[sqlite3.Connection]:
         """Give up the idle connections; the caller closes them, or keeps them from being closed."""
@@ -46,7 +47,7 @@ class Readers:
         return drained
 
     def _pop(self) -> sqlite3.Connection:
-        file = file_identity(self._path)
+        file = file_identity(self._file_name)
         if file != self._file:
             self._file = file
             for connection in self.drain():

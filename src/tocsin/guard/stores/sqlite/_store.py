@@ -4,18 +4,23 @@ Rule: whoever has begun a transaction holds SQLite's write lock, in all processe
 nobody else changes anything, and what is read there is still true when it is committed.
 """
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from threading import local
+from threading import get_ident
+from time import monotonic
 
-from tocsin.guard._errors import GuardError, StoreUnavailable, TransactionBroken
+from tocsin.guard._errors import GroupBroken, GuardError, StoreUnavailable, TransactionBroken
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite._group import Group
+from tocsin.guard.stores.sqlite._member import Member
 from tocsin.guard.stores.sqlite._readers import Readers
 from tocsin.guard.stores.sqlite._schema import prepare
 from tocsin.guard.stores.sqlite._transaction import RowFactory
-from tocsin.guard.stores.sqlite._unit import Unit
+from tocsin.guard.stores.sqlite._unit import Nested, Unit
 from tocsin.guard.stores.sqlite._write_turns import WriteTurns
 from tocsin.guard.stores.sqlite._writer import OnConnect, primary_code
 
@@ -36,6 +41,8 @@ _OWN_FAILURES = frozenset(
 )
 # Sweeping and closing give way to requests.
 _GIVE_WAY_S = 0.1
+# Far more than can be on their way back at once.
+_MOST_ALONE = 10_000
 
 # What a forked child inherited and must not close: that could touch the parent's files.
 _inherited: list[object] = []
@@ -74,31 +81,78 @@ class SQLiteStore:
         self.path = Path(path).absolute()
         self.row_factory = row_factory
         self.hold_s = hold_s
-        self._turns = WriteTurns(self.path, on_connect)
+        self.turns = WriteTurns(self.path, on_connect)
         self._readers = Readers(self.path)
-        self._local = local()
+        # The innermost unit of each thread and of each task that has one.
+        self._units: dict[object, Unit] = {}
+        # The keys that are to be taken again in a transaction of their own.
+        self._alone: dict[bytes, None] = {}
         prepare(self.path, mode="rwc")
         renew_in_children(self)
 
     def look(self, key: bytes) -> Record | None:
         """See Store."""
         try:
-            with self._readers.borrow() as connection:
+            connection = self.turns.lend()
+            if connection is None:
+                return self._readers.read(key)
+            try:
                 return _claims.read(connection, key)
+            finally:
+                self.turns.take_back()
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{self.path} cannot be read: {error}") from error
 
     def is_inside(self) -> bool:
         """See Store."""
-        return self._current() is not None
+        return get_ident() in self._units
+
+    def is_inside_async(self) -> bool:
+        """See AsyncStore."""
+        return running_task() in self._units
 
     def take(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
         """See Store."""
-        outer = self._current()
+        outer = self._units.get(get_ident())
         if outer is not None:
-            return self._nest(outer, claim)
-        unit = Unit(self, self._turns.begin(wait_s), claim, None)
-        return self._claimed(unit)
+            return self._nest(outer, claim, get_ident)
+        deadline = monotonic() + wait_s
+        is_alone = self._runs_alone(claim.key)
+        while True:
+            group = self.turns.begin(deadline - monotonic(), is_alone=is_alone)
+            try:
+                member = Member(self, group, claim, wait_s, get_ident)
+                taken = self._claimed(member)
+                if taken is not None:
+                    # What was found is committed with the group, if it comes from there, or not at all.
+                    member.abandon()
+            except GroupBroken:
+                is_alone = True
+            else:
+                return member if taken is None else taken
+
+    async def look_async(self, key: bytes) -> Record | None:
+        """See AsyncStore. Reading one row takes microseconds, and no writer makes it wait."""
+        return self.look(key)
+
+    async def take_async(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
+        """See AsyncStore."""
+        outer = self._units.get(running_task())
+        if outer is not None:
+            return self._nest(outer, claim, running_task)
+        deadline = monotonic() + wait_s
+        is_alone = self._runs_alone(claim.key)
+        while True:
+            group = await self.turns.begin_async(deadline - monotonic(), is_alone=is_alone)
+            try:
+                member = Member(self, group, claim, wait_s, running_task)
+                taken = self._claimed(member)
+                if taken is not None:
+                    await member.abandon_async()
+            except GroupBroken:
+                is_alone = True
+            else:
+                return member if taken is None else taken
 
     def is_own_failure(self, error: BaseException) -> bool:
         """See Store."""
@@ -106,44 +160,66 @@ class SQLiteStore:
 
     def sweep(self, now_unix_ms: int) -> int:
         """See Store."""
-        writer = self._turns.begin(_GIVE_WAY_S)
-        is_usable = False
-        try:
-            changed = _claims.sweep(writer.connection, now_unix_ms)
-            writer.commit()
-            is_usable = True
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"{self.path} cannot be swept: {error}") from error
-        finally:
-            self._turns.end(is_usable=is_usable)
+        group = self.turns.begin(_GIVE_WAY_S, is_alone=True)
+        changed = self._swept(group, now_unix_ms)
+        self.turns.keep(group, _GIVE_WAY_S)
         return changed
+
+    async def sweep_async(self, now_unix_ms: int) -> int:
+        """See AsyncStore."""
+        group = await self.turns.begin_async(_GIVE_WAY_S, is_alone=True)
+        changed = self._swept(group, now_unix_ms)
+        await self.turns.keep_async(group, _GIVE_WAY_S)
+        return changed
+
+    def _swept(self, group: Group, now_unix_ms: int) -> int:
+        try:
+            return _claims.sweep(group.writer.connection, now_unix_ms)
+        except BaseException as error:
+            self.turns.undo(group, is_usable=False)
+            if isinstance(error, sqlite3.Error):
+                raise StoreUnavailable(f"{self.path} cannot be swept: {error}") from error
+            raise
 
     def close(self) -> None:
         """See Store."""
-        self._turns.close(_GIVE_WAY_S)
+        self.turns.close(_GIVE_WAY_S)
         for connection in self._readers.drain():
             connection.close()
 
-    def finish(self, unit: Unit, *, is_usable: bool) -> None:
-        """Called by a unit when it has ended."""
-        self._local.unit = unit.outer
+    async def close_async(self) -> None:
+        """See AsyncStore."""
+        self.close()
+
+    def enter(self, unit: Unit) -> None:
+        """See Desk."""
+        self._units[unit.owner] = unit
+
+    def leave(self, unit: Unit) -> None:
+        """See Desk."""
         if unit.outer is None:
-            self._turns.end(is_usable=is_usable)
-            return
-        unit.writer.authorizer.is_judging = True
-        if not is_usable:
-            unit.writer.authorizer.broke = "to go on after a nested operation that cannot be undone"
+            # A child that was forked while a handler ran has none.
+            self._units.pop(unit.owner, None)
+        else:
+            self._units[unit.owner] = unit.outer
+
+    def will_run_alone(self, key: bytes) -> None:
+        """See MemberDesk. Not by thread or task: whoever runs it again may be another one."""
+        if len(self._alone) == _MOST_ALONE:
+            # Left behind by requests that did not come back. To forget one that does is no harm but a lost run.
+            self._alone.pop(next(iter(self._alone)), None)
+        self._alone[key] = None
 
     def renew_after_fork(self) -> None:
         """See Renewable."""
-        _inherited.extend((self._turns.disown(), self._readers.drain()))
-        self._local = local()
+        _inherited.extend((self.turns.disown(), self._readers.drain()))
+        self._units = {}
 
-    def _current(self) -> Unit | None:
-        unit: Unit | None = getattr(self._local, "unit", None)
-        return unit
+    def _runs_alone(self, key: bytes) -> bool:
+        """Whether the last group that this key was in was broken; once."""
+        return bool(self._alone) and self._alone.pop(key, self) is None
 
-    def _nest(self, outer: Unit, claim: Claim) -> Unit | Record | Forgotten:
+    def _nest(self, outer: Unit, claim: Claim, who: Callable[[], object]) -> Unit | Record | Forgotten:
         above: Unit | None = outer
         while above is not None:
             if above.claim.key == claim.key:
@@ -153,24 +229,30 @@ class SQLiteStore:
             # A savepoint would open a transaction of its own here, and commit it.
             raise TransactionBroken(f"{outer.claim.operation}: a statement of its handler rolled the transaction back")
         try:
-            return self._claimed(Unit(self, outer.writer, claim, outer))
+            nested = Nested(self, claim, outer, who)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self.path}: no savepoint: {error}") from error
-
-    def _claimed(self, unit: Unit) -> Unit | Record | Forgotten:
-        """The unit, its claim written; or what stands in the way, and then the unit is over."""
-        self._local.unit = unit
-        unit.writer.authorizer.is_judging = False
-        try:
-            taken = _claims.take(unit.writer.connection, unit.claim)
-        except sqlite3.Error as error:
-            unit.give_up()
-            raise StoreUnavailable(f"{self.path}: the claim cannot be written: {error}") from error
-        except BaseException:
-            unit.give_up()
-            raise
+        taken = self._claimed(nested)
         if taken is not None:
-            unit.abandon()
+            nested.abandon()
             return taken
-        unit.writer.authorizer.is_judging = True
-        return unit
+        return nested
+
+    def _claimed(self, unit: Unit) -> Record | Forgotten | None:
+        """What stands in the claim's way; None: it is written."""
+        try:
+            unit.open_savepoint()
+            return unit.write_claim()
+        except BaseException as error:
+            unit.give_up()
+            if isinstance(error, sqlite3.Error):
+                raise StoreUnavailable(f"{self.path}: the claim cannot be written: {error}") from error
+            raise
+
+
+def running_task() -> asyncio.Task[object] | None:
+    """The task that is running on this thread's event loop; None: there is no loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import get_ident
 from typing import Any, TypeAlias
 
 from tocsin.guard._errors import TransactionMisuse
@@ -55,16 +54,25 @@ class Rows:
 class Transaction:
     """The transaction in which the claim has been written and the answer will be.
 
-    Whatever is written through it is committed with the answer, or not at all. It is for the thread of its handler, and
-    ends with it.
+    Whatever is written through it is committed with the answer, or not at all. It is for the thread of its handler, or
+    the task of an async one, and ends with it.
+
+    Args:
+        writer: the connection, its transaction begun.
+        row_factory: as in sqlite3.
+        owner: whose it is: a thread's or a task's.
+        who: says who is calling.
     """
 
-    __slots__ = ("_cursors", "_row_factory", "_thread", "_writer")
+    __slots__ = ("_cursors", "_owner", "_row_factory", "_who", "_writer")
 
-    def __init__(self, writer: Writer, row_factory: RowFactory | None) -> None:
+    def __init__(
+        self, writer: Writer, row_factory: RowFactory | None, owner: object, who: Callable[[], object]
+    ) -> None:
         self._writer: Writer | None = writer
         self._row_factory = row_factory
-        self._thread = get_ident()
+        self._who = who
+        self._owner = owner
         self._cursors: list[sqlite3.Cursor] = []
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Rows:
@@ -76,15 +84,19 @@ class Transaction:
             sqlite3.Error: whatever SQLite says about the statement. Catch it outside `with tx.savepoint():`.
         """
         cursor = self._cursor()
-        with self._explaining():
+        try:
             cursor.execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from None
         return self._rows(cursor)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Rows:
         """Run one statement for each of the parameters. Raises as `execute` does."""
         cursor = self._cursor()
-        with self._explaining():
+        try:
             cursor.executemany(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from None
         return self._rows(cursor)
 
     @contextmanager
@@ -110,8 +122,10 @@ class Transaction:
         writer = self._writer
         if writer is None:
             raise TransactionMisuse("this transaction has ended with its handler; use it before the handler returns")
-        if get_ident() != self._thread:
-            raise TransactionMisuse("this transaction belongs to the thread of its handler; use it there")
+        if self._who() != self._owner:
+            raise TransactionMisuse(
+                "this transaction belongs to the thread of its handler, or to its task; use it there"
+            )
         if not writer.connection.in_transaction:
             raise TransactionMisuse("a statement of this handler has rolled its transaction back; nothing can follow")
         return writer
@@ -127,14 +141,11 @@ class Transaction:
             self._cursors.append(cursor)
         return Rows(cursor)
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH and self._writer is not None:
-                raise TransactionMisuse(
-                    f"{self._writer.authorizer.refused} is refused while a handler runs: its writes, the claim and the "
-                    "answer are one commit, which is the guard's; use tx.savepoint() to undo a part"
-                ) from None
-            raise
+    def _explained(self, error: sqlite3.DatabaseError) -> Exception:
+        """What is raised for an error of SQLite: the same, unless it is the guard that refused the statement."""
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH or self._writer is None:
+            return error
+        return TransactionMisuse(
+            f"{self._writer.authorizer.refused} is refused while a handler runs: its writes, the claim and the answer "
+            "are one commit, which is the guard's; use tx.savepoint() to undo a part"
+        )

@@ -1,20 +1,18 @@
-"""One granted claim: an open transaction, or a savepoint in one, until it is settled or abandoned."""
+"""One granted claim, until it is settled or abandoned: what all of them have, and those that are nested in another."""
 
-import logging
 import sqlite3
+from abc import abstractmethod
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
+from tocsin.guard import _log
 from tocsin.guard._answer import StoredAnswer
-from tocsin.guard._errors import CommitUnknown, StoreUnavailable, TransactionBroken
-from tocsin.guard._store import Claim, Granted
+from tocsin.guard._errors import StoreUnavailable, TransactionBroken
+from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Granted, Record
 from tocsin.guard.stores.sqlite import _claims
 from tocsin.guard.stores.sqlite._transaction import RowFactory, Transaction
-from tocsin.guard.stores.sqlite._writer import Writer, primary_code
-
-_LOG = logging.getLogger("tocsin.guard")
-# After these, SQLite says itself that nothing has been committed.
-_NOT_COMMITTED = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+from tocsin.guard.stores.sqlite._writer import Writer
 
 
 class Desk(Protocol):
@@ -23,117 +21,153 @@ class Desk(Protocol):
     row_factory: RowFactory | None
     hold_s: float
 
-    def finish(self, unit: "Unit", *, is_usable: bool) -> None:
-        """The unit has ended: its connection may be used again, or not."""
+    def enter(self, unit: "Unit") -> None:
+        """The unit is the innermost one of its owner from now on."""
+        ...
+
+    def leave(self, unit: "Unit") -> None:
+        """The unit has ended; the one that it was nested in is the innermost one again."""
         ...
 
 
-class Unit(Granted[Transaction]):
-    """BEGIN IMMEDIATE to COMMIT; or, inside another unit of the same thread, SAVEPOINT to RELEASE.
-
-    A nested unit has a claim and an answer of its own, and is committed when the outer one is, or undone with it.
+class Unit(Granted[Transaction], AsyncGranted[Transaction]):
+    """A claim that is written in an open transaction, and the handler's side of that transaction.
 
     Args:
         desk: the store.
-        writer: the connection, its transaction begun.
+        writer: the connection.
         claim: the claim that is written next.
         outer: the unit that this one is nested in, or None.
+        who: says who is calling: a thread or a task.
     """
 
-    __slots__ = ("_desk", "_savepoint", "_started", "_tx", "claim", "outer", "writer")
+    __slots__ = ("_desk", "_started", "_tx", "claim", "outer", "owner", "writer")
 
-    def __init__(self, desk: Desk, writer: Writer, claim: Claim, outer: "Unit | None") -> None:
+    def __init__(
+        self, desk: Desk, writer: Writer, claim: Claim, outer: "Unit | None", who: Callable[[], object]
+    ) -> None:
         self.writer = writer
         self.claim = claim
         self.outer = outer
+        self.owner = who()
         self._desk = desk
-        self._savepoint = None if outer is None else writer.open_savepoint()
-        self._tx = Transaction(writer, desk.row_factory)
+        self._tx = Transaction(writer, desk.row_factory, self.owner, who)
         self._started = monotonic()
+        desk.enter(self)
 
     @property
     def tx(self) -> Transaction:
         """The handler's side of it."""
         return self._tx
 
-    def settle(self, answer: StoredAnswer) -> None:
-        """See Granted."""
-        is_usable = False
-        try:
-            self._end_handler()
-            self._write(answer)
-            self._keep()
-            is_usable = True
-        except (TransactionBroken, StoreUnavailable):
-            is_usable = self._undo()
-            raise
-        finally:
-            self._desk.finish(self, is_usable=is_usable)
+    @abstractmethod
+    def open_savepoint(self) -> None:
+        """What is written from here on can be undone alone. Raises sqlite3.Error."""
 
-    def abandon(self) -> None:
-        """See Granted."""
-        is_usable = False
-        try:
-            self._end_handler()
-            is_usable = self._undo()
-        finally:
-            self._desk.finish(self, is_usable=is_usable)
+    def write_claim(self) -> Record | Forgotten | None:
+        """Write the claim, and let the handler begin; or say what stands in its place, and then the unit is to be left.
 
+        Raises:
+            sqlite3.Error: it cannot be written.
+        """
+        self.writer.authorizer.is_judging = False
+        taken = _claims.take(self.writer.connection, self.claim)
+        self.writer.authorizer.is_judging = taken is None
+        return taken
+
+    @abstractmethod
     def give_up(self) -> None:
         """Abandon, and do not use the connection again: something is wrong with it or with its file."""
-        try:
-            self._end_handler()
-            self._undo()
-        finally:
-            self._desk.finish(self, is_usable=False)
 
     def _end_handler(self) -> None:
         self.writer.authorizer.is_judging = False
         self._tx.end()
         held_s = monotonic() - self._started
         if held_s > self._desk.hold_s:
-            _LOG.warning(
-                "%s: its handler held the write lock for %.0f ms; every other writer waits for that long",
-                self.claim.operation,
-                held_s * 1000,
-            )
+            _log.write_lock_held(self.claim.operation, held_s)
 
-    def _write(self, answer: StoredAnswer) -> None:
-        broke = self.writer.authorizer.broke
-        if broke:
-            raise TransactionBroken(f"it tried {broke}")
-        if not self.writer.connection.in_transaction:
+    def _write(self, answer: StoredAnswer, savepoint: str | None) -> None:
+        """Write the answer, if the transaction is still the one that the handler got.
+
+        Raises:
+            TransactionBroken: it is not.
+            StoreUnavailable: the answer cannot be written.
+        """
+        writer = self.writer
+        if writer.authorizer.broke:
+            raise TransactionBroken(f"it tried {writer.authorizer.broke}")
+        if not writer.connection.in_transaction:
             raise TransactionBroken("a statement of it rolled the transaction back")
         try:
-            stands = _claims.settle(self.writer.connection, self.claim, answer)
+            stands = _claims.settle(writer.connection, self.claim, answer)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the answer cannot be stored: {error}") from error
         if not stands:
             raise TransactionBroken("its claim is not there any more")
+        if savepoint is not None:
+            try:
+                writer.release_savepoint(savepoint)
+            except sqlite3.Error as error:
+                raise TransactionBroken(f"its savepoint is not there any more: {error}") from error
 
-    def _keep(self) -> None:
-        try:
-            if self._savepoint is None:
-                self.writer.commit()
-            else:
-                self.writer.release_savepoint(self._savepoint)
-        except sqlite3.Error as error:
-            code = primary_code(error)
-            if code == sqlite3.SQLITE_CONSTRAINT:
-                # A deferred constraint: what the handler wrote cannot be committed.
-                raise TransactionBroken(f"COMMIT: {error}") from error
-            if code in _NOT_COMMITTED:
-                raise StoreUnavailable(f"COMMIT: {error}") from error
-            raise CommitUnknown(f"COMMIT: {error}") from error
 
-    def _undo(self) -> bool:
-        """Whether the connection can be used again. If not, closing it undoes what is not committed."""
+class Nested(Unit):
+    """SAVEPOINT to RELEASE inside another unit of the same thread or task.
+
+    It has a claim and an answer of its own, and is committed when the outer one is, or undone with it.
+    """
+
+    __slots__ = ("_savepoint",)
+
+    def __init__(self, desk: Desk, claim: Claim, outer: Unit, who: Callable[[], object]) -> None:
+        self._savepoint = outer.writer.open_savepoint()
+        super().__init__(desk, outer.writer, claim, outer, who)
+
+    def open_savepoint(self) -> None:
+        """See Unit. It is open: without it there would be no unit to leave."""
+
+    def settle(self, answer: StoredAnswer) -> None:
+        """See Granted."""
         try:
-            if self._savepoint is None:
-                self.writer.roll_back()
-            else:
-                self.writer.undo_savepoint(self._savepoint)
+            self._end_handler()
+            self._write(answer, self._savepoint)
+        except (TransactionBroken, StoreUnavailable):
+            self._undo()
+            raise
+        except BaseException:
+            self.give_up()
+            raise
+        self._desk.leave(self)
+        self.writer.authorizer.is_judging = True
+
+    async def settle_async(self, answer: StoredAnswer) -> None:
+        """See AsyncGranted."""
+        self.settle(answer)
+
+    def abandon(self) -> None:
+        """See Granted."""
+        try:
+            self._end_handler()
+        finally:
+            self._undo()
+
+    async def abandon_async(self) -> None:
+        """See AsyncGranted."""
+        self.abandon()
+
+    def give_up(self) -> None:
+        """See Unit."""
+        self._undo()
+        self._break()
+
+    def _undo(self) -> None:
+        self._desk.leave(self)
+        try:
+            self.writer.undo_savepoint(self._savepoint)
         except sqlite3.Error as error:
-            _LOG.warning("%s: the connection is given up because it cannot roll back: %s", self.claim.operation, error)
-            return False
-        return True
+            _log.store_notice(self.claim.operation, f"it cannot be undone alone: {error}")
+            self._break()
+        self.writer.authorizer.is_judging = True
+
+    def _break(self) -> None:
+        self.writer.authorizer.broke = "to go on after a nested operation that cannot be undone"

@@ -1,17 +1,29 @@
-"""Whose turn it is to write, and the one connection that goes round with it."""
+"""Whose turn it is to write, and the one connection and the one open transaction that go round with it.
 
+Rule: whoever has the turn passes it on, whatever happens to it. Only the turn goes round: each handler runs on the
+thread or task that received its request, and the last one of a group commits for all of them.
+"""
+
+import asyncio
 import sqlite3
 from pathlib import Path
 from time import monotonic
 
-from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable
+from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, cancel_later, wake_all
 from tocsin.guard._turn import Turn
-from tocsin.guard.stores.sqlite._schema import file_identity, prepare
+from tocsin.guard.stores.sqlite._group import Group
+from tocsin.guard.stores.sqlite._kept_writer import KeptWriter
+from tocsin.guard.stores.sqlite._off_loop import OffLoop
+from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
 from tocsin.guard.stores.sqlite._writer import OnConnect, Writer
 
 
 class WriteTurns:
-    """Threads of this process take turns on one connection; processes take turns on SQLite's write lock.
+    """Threads and tasks of this process take turns on one connection; processes take turns on the file.
+
+    A transaction that others wait for is left open for them when the turn is handed over, and they join its group. An
+    idle store knows none of this: its caller finds the turn free, begins and commits.
 
     Args:
         path: the database file.
@@ -19,42 +31,151 @@ class WriteTurns:
     """
 
     def __init__(self, path: Path, on_connect: OnConnect | None) -> None:
+        self.kept = KeptWriter(path, on_connect)
         self._path = path
-        self._on_connect = on_connect
-        self._turn = Turn()
-        self._writer: Writer | None = None
-        self._file: tuple[int, int] | None = None
+        self._turn = Turn(given_back=self._given_back)
+        self._process_turn = ProcessTurn(path)
+        self._off_loop = OffLoop()
+        # Whose transaction is open. Only who has the turn looks here.
+        self._group: Group | None = None
+        self._is_busy = False
 
-    def begin(self, wait_s: float) -> Writer:
-        """Wait for the turn and begin a transaction.
+    def begin(self, wait_s: float, *, is_alone: bool) -> Group:
+        """Wait for the turn, and join the open group or begin another one.
+
+        Args:
+            wait_s: how long to wait, in seconds.
+            is_alone: whether nobody may share the transaction.
 
         Raises:
             StoreUnavailable: not within that many seconds, or the file cannot be opened or locked.
         """
         deadline = monotonic() + wait_s
         if not self._turn.take(wait_s):
-            raise StoreUnavailable(f"{self._path}: other requests of this process wrote for {wait_s:.3g} s")
-        try:
-            writer = self._open()
-            writer.begin(deadline)
-        except StoreUnavailable:
-            self.end(is_usable=True)
-            raise
-        except (OSError, sqlite3.Error) as error:
-            self.end(is_usable=False)
-            raise StoreUnavailable(f"{self._path} cannot be written: {error}") from error
-        except BaseException:
-            self.end(is_usable=False)
-            raise
-        return writer
+            raise self._too_many(wait_s)
+        group = self._group
+        if group is not None:
+            if not is_alone:
+                return group
+            self._conclude(group, group.commit())
+        return self._begun(deadline, is_alone=is_alone)
 
-    def end(self, *, is_usable: bool) -> None:
-        """Pass the turn on, with the connection or, if that cannot be used any more, without."""
+    async def begin_async(self, wait_s: float, *, is_alone: bool) -> Group:
+        """Like `begin`, for a task: it waits off the loop. A task that is cancelled has begun nothing."""
+        deadline = monotonic() + wait_s
+        if not await self._turn.take_async(wait_s):
+            raise self._too_many(wait_s)
+        group = self._group
+        if group is not None:
+            if not is_alone:
+                return group
+            self._conclude(group, await self._off_loop.run(group.commit))
+        begun = self._begun_at_once(is_alone=is_alone)
+        if begun is not None:
+            return begun
+        begun = await self._off_loop.run(lambda: self._begun(deadline, is_alone=is_alone))
         try:
-            if not is_usable:
-                self._close()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.undo(begun)
+            raise
+        return begun
+
+    def keep(self, group: Group, wait_s: float) -> None:
+        """A member has run, and its writes are to stay; returns when they are committed.
+
+        Args:
+            group: its group. The turn is passed on.
+            wait_s: how long to wait for the other members, in seconds.
+
+        Raises:
+            StoreError: as Granted.settle.
+        """
+        if group.is_open:
+            mine = SleepingThread()
+            if self._is_left_to_others(group, mine):
+                group.learn(woken=mine.sleep(wait_s))
+                return
+        try:
+            error = group.commit()
+        except BaseException:
+            self._end(group, CommitUnknown("COMMIT was interrupted"))
+            raise
+        self._end(group, error)
+        if error is not None:
+            raise error
+
+    async def keep_async(self, group: Group, wait_s: float) -> None:
+        """Like `keep`, for a task: COMMIT runs off the loop. A cancelled task is still told how it ended."""
+        if group.is_shared and not group.asleep and not self._turn.is_awaited:
+            # Tasks that this loop has woken already, but has not run yet, may want to share the COMMIT.
+            await _a_moment()
+        if group.is_open:
+            mine = SleepingTask()
+            if self._is_left_to_others(group, mine):
+                group.learn(woken=await mine.sleep_on(wait_s))
+                return
+        error = await self._off_loop.run(group.commit)
+        self._end(group, error)
+        if error is not None:
+            raise error
+
+    def drop(self, group: Group, savepoint: str | None, wait_s: float) -> None:
+        """A member has run, and nothing of it is to stay; returns when all that it may have seen is committed.
+
+        Raises:
+            GroupBroken: it is not.
+        """
+        if self._is_undone(group, savepoint):
+            self.keep(group, wait_s)
+
+    async def drop_async(self, group: Group, savepoint: str | None, wait_s: float) -> None:
+        """Like `drop`, for a task; one that was cancelled has no answer that would have to wait."""
+        if not self._is_undone(group, savepoint):
+            return
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            self._given_back()
+        else:
+            await self.keep_async(group, wait_s)
+
+    def undo(self, group: Group, *, is_usable: bool = True) -> None:
+        """Roll everything back, and pass the turn on.
+
+        Args:
+            group: the group.
+            is_usable: whether its connection may be used again.
+
+        Raises:
+            GroupBroken: others were concerned.
+        """
+        if self._group is group:
+            error = group.broken()
+            self._end(group, error, is_usable=is_usable)
+            if error is not None:
+                raise error
+
+    def lend(self) -> sqlite3.Connection | None:
+        """The connection, if nobody uses it, for one read; `take_back` has to follow.
+
+        What it has written it needs not read again, which any other connection has to after each COMMIT.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        if not self._turn.try_take():
+            return None
+        writer: Writer | None = None
+        try:
+            writer = self.kept.current()
         finally:
-            self._turn.pass_on()
+            if writer is None:
+                self._turn.pass_on()
+        return None if writer is None else writer.connection
+
+    def take_back(self) -> None:
+        """Nobody uses it any more."""
+        self._turn.pass_on()
 
     def close(self, wait_s: float) -> None:
         """Close the connection as soon as nobody uses it.
@@ -64,23 +185,110 @@ class WriteTurns:
         """
         if not self._turn.take(wait_s):
             raise StoreUnavailable(f"{self._path} is in use; close it when no handler is running")
-        self.end(is_usable=False)
+        try:
+            if self._group is not None:
+                self._conclude(self._group, self._group.commit())
+            self.kept.close()
+            self._process_turn.close()
+            self._off_loop.close()
+        finally:
+            self._turn.pass_on()
 
     def disown(self) -> object:
         """In a forked child: forget the parent's connection; returns what must be kept from being closed."""
-        writer, self._writer = self._writer, None
-        return None if writer is None else writer.disown()
+        self._group = None
+        return self.kept.disown()
 
-    def _open(self) -> Writer:
-        file = file_identity(self._path)
-        if self._writer is None or file != self._file:
-            self._close()
-            prepare(self._path, mode="rw")
-            self._writer = Writer(self._path, self._on_connect)
-            self._file = file
-        return self._writer
+    def _begun(self, deadline: float, *, is_alone: bool) -> Group:
+        """A new group, of who has the turn."""
+        try:
+            writer = self.kept.opened()
+            self._process_turn.take(deadline)
+            writer.begin(deadline)
+        except BaseException as error:
+            raise self._not_begun(error) from error
+        return self._grouped(writer, is_alone=is_alone)
 
-    def _close(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.connection.close()
+    def _begun_at_once(self, *, is_alone: bool) -> Group | None:
+        """A new group, if nothing of it takes any time."""
+        try:
+            writer = self.kept.current()
+            if writer is None or not self._process_turn.try_take():
+                return None
+            if not writer.try_begin():
+                self._process_turn.pass_on()
+                return None
+        except BaseException as error:
+            raise self._not_begun(error) from error
+        return self._grouped(writer, is_alone=is_alone)
+
+    def _grouped(self, writer: Writer, *, is_alone: bool) -> Group:
+        is_shared = not is_alone and (self._is_busy or self._turn.is_awaited)
+        group = self._group = Group(writer, is_shared=is_shared)
+        return group
+
+    def _not_begun(self, error: BaseException) -> BaseException:
+        """Pass the turn on; returns what to raise."""
+        try:
+            if not isinstance(error, StoreUnavailable):
+                self.kept.close()
+            self._process_turn.pass_on()
+        finally:
+            self._turn.pass_on()
+        if isinstance(error, OSError | sqlite3.Error):
+            return StoreUnavailable(f"{self._path} cannot be written: {error}")
+        return error
+
+    def _is_left_to_others(self, group: Group, mine: Sleeper) -> bool:
+        """Whether the turn was handed to another member, who sees to it that there is a COMMIT."""
+        group.asleep.append(mine)
+        if self._turn.hand_over():
+            return True
+        group.asleep.pop()
+        return False
+
+    def _is_undone(self, group: Group, savepoint: str | None) -> bool:
+        """Undo what a member wrote; whether its group goes on without it."""
+        if savepoint is not None and group.asleep and group.writer.is_undone(savepoint):
+            return True
+        self.undo(group)
+        return False
+
+    def _given_back(self) -> None:
+        """Whoever has the turn can do nothing with it."""
+        group = self._group
+        if group is None:
+            self._turn.pass_on()
+        elif not self._turn.hand_over():
+            # The others have run, and wait for a COMMIT that nobody else is left for.
+            self._off_loop.start(lambda: self._end(group, group.commit()))
+
+    def _end(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
+        try:
+            self._conclude(group, error, is_usable=is_usable)
+        finally:
+            self._turn.pass_on()
+
+    def _conclude(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
+        """The transaction is over; whatever is not committed is rolled back."""
+        self._group = None
+        self._is_busy = bool(group.asleep)
+        group.error, group.is_over = error, True
+        try:
+            if not is_usable or isinstance(error, CommitUnknown) or not group.writer.is_rolled_back():
+                self.kept.close()
+        finally:
+            self._process_turn.pass_on()
+            if group.asleep:
+                wake_all(group.asleep)
+
+    def _too_many(self, wait_s: float) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._path}: other requests of this process wrote for {wait_s:.3g} s")
+
+
+async def _a_moment() -> None:
+    """Let every task run that can."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as cancelled:
+        cancel_later(cancelled)

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeAlias
 
+from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlite._authorizer import RESERVED, Authorizer
 from tocsin.guard.stores.sqlite._schema import connect, make_durable
@@ -55,8 +56,22 @@ class Writer:
         )
         self._depth = 0
 
+    def try_begin(self) -> bool:
+        """Get the write lock if nobody has it. Raises sqlite3.Error: something else is wrong."""
+        self.authorizer.broke = ""
+        self._depth = 0
+        try:
+            self.connection.execute(self._begin)
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
+
     def begin(self, deadline: float) -> None:
-        """Get the write lock.
+        """Wait for the write lock.
+
+        Only programs that do not use the guard can have it for long: those that do wait for their turn before.
 
         Args:
             deadline: until when to try, by the monotonic clock.
@@ -65,22 +80,13 @@ class Writer:
             StoreUnavailable: another process held it until then.
             sqlite3.Error: something else is wrong.
         """
-        self.authorizer.broke = ""
-        self._depth = 0
         pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                self.connection.execute(self._begin)
-            except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY:
-                    raise
-                left_s = deadline - monotonic()
-                if left_s <= 0:
-                    raise StoreUnavailable(f"another process holds the write lock: {error}") from error
-                sleep(min(pause_s, left_s))
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            else:
-                return
+        while not self.try_begin():
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                raise StoreUnavailable("a program that does not use the guard holds the write lock")
+            sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def commit(self) -> None:
         """COMMIT. Raises sqlite3.Error."""
@@ -90,6 +96,15 @@ class Writer:
         """ROLLBACK, if there still is a transaction. Raises sqlite3.Error."""
         if self.connection.in_transaction:
             self.connection.execute(self._rollback)
+
+    def is_rolled_back(self) -> bool:
+        """Whether nothing is left that is not committed; if not, only closing the connection undoes it."""
+        try:
+            self.roll_back()
+        except sqlite3.Error as error:
+            _log.store_notice("SQLite", f"the connection is given up because it cannot roll back: {error}")
+            return False
+        return True
 
     def disown(self) -> sqlite3.Connection:
         """In a forked child: let nothing that still holds this writer reach the parent's connection; returns that."""
@@ -116,6 +131,15 @@ class Writer:
         if self.connection.in_transaction:
             self._control(f"ROLLBACK TO {name}")
             self._control(f"RELEASE {name}")
+
+    def is_undone(self, name: str) -> bool:
+        """Undo a savepoint; whether the transaction that it was in still stands."""
+        try:
+            self.undo_savepoint(name)
+        except sqlite3.Error as error:
+            _log.store_notice("SQLite", f"a transaction is given up because it cannot go back to a savepoint: {error}")
+            return False
+        return self.connection.in_transaction
 
     def _control(self, statement: str) -> None:
         judging = self.authorizer.is_judging

@@ -1,0 +1,326 @@
+"""A guarded request over ASGI: what the server sends in, what the application makes of it, what goes out.
+
+Rule: no event of an answer leaves before COMMIT. The application's answer is collected whole; when its last event is
+there, the flow goes on inside that very `send`, so that whatever the application does after it (background tasks,
+the exits of its dependencies) happens after COMMIT, once, and not at all where nothing was applied.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Generic, TypeAlias
+
+from tocsin.guard import _problems
+from tocsin.guard._answer import Answer, storable
+from tocsin.guard._async_driver import ClientGoneError
+from tocsin.guard._errors import AnswerTooLarge, GuardError
+from tocsin.guard._guarded import Guarded
+from tocsin.guard._performing import Performing
+from tocsin.guard._steps import Refused, Returned, Run
+from tocsin.guard._store import Tx
+from tocsin.signing import Message
+from tocsin.signing.servers import asgi_headers, asgi_target
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+# RFC 9110 section 8.6: answers that have no body have no Content-Length either.
+_NO_CONTENT = frozenset({*range(100, 200), 204, 304})
+# The answer is collected, so nothing of it can be handed to the server in another way than by its events; and `send`
+# fails for nobody, which is what this version of the specification allows an application to rely on.
+_ANSWER_EXTENSIONS = "http.response."
+_SPEC_VERSION = "2.4"
+
+
+# Nobody hears it; but a middleware in between takes an application that says nothing for a broken one.
+_CUT_OFF = _problems.bad_request("the request has not come to its end")
+
+
+class BodyTooLargeError(Exception):
+    """The body is longer than the guard hashes; no more of it is read.
+
+    Args:
+        most_bytes: the limit.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(most_bytes)
+        self.most_bytes = most_bytes
+
+
+class _Stop(BaseException):
+    """What is left of the application must not happen: nothing was applied, or it begins anew."""
+
+
+async def received_body(headers: RawHeaders, receive: Receive, most_bytes: int) -> bytes | None:
+    """The whole body; None if the client has gone before its end.
+
+    Raises:
+        BodyTooLargeError: by its Content-Length, or by what has come of it.
+    """
+    for name, value in headers:
+        # More digits than any length has; int() refuses still longer texts by an error of its own.
+        if name == b"content-length" and (len(value) > len(str(1 << 63)) or _length(value) > most_bytes):
+            raise BodyTooLargeError(most_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return None
+        part: bytes = event.get("body", b"")
+        size += len(part)
+        if size > most_bytes:
+            raise BodyTooLargeError(most_bytes)
+        if not event.get("more_body", False):
+            return b"".join([*parts, part]) if parts else part
+        parts.append(part)
+
+
+def _length(value: bytes) -> int:
+    return int(value) if value.isdigit() else 0
+
+
+async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:
+    """Send a whole answer. A client that has gone is nobody's fault, and it is not told again."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    if scope.get("http_version", "1.1")[0] != "1":
+        # RFC 9113 section 8.2.2: HTTP/2 has no Connection header.
+        headers = [field for field in headers if field[0] != b"connection"]
+    if answer.status not in _NO_CONTENT:
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    with suppress(OSError):
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+class Exchange(Generic[Tx]):
+    """One guarded request.
+
+    Args:
+        guarded: the operation, named.
+        scope: of the request.
+        receive: of the server.
+        send: of the server.
+
+    Attributes:
+        guarded: the operation.
+        scope: what the application gets in place of the server's.
+        body: the raw body.
+        run: the granted claim, once `grant` has taken it.
+        refusal: one of the framework's HTTP errors below 500, where that is what the answer is rendered from.
+    """
+
+    def __init__(self, guarded: Guarded[Tx], scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.body = b""
+        self.run: Run | None = None
+        self.refusal: BaseException | None = None
+        self.guarded = guarded
+        self._outer = scope
+        self._receive = receive
+        self._send = send
+        self._performing: Performing[Tx]
+        self._collected: _Collected
+        # What is sent in place of whatever the application sends.
+        self._decided: Answer | None = None
+        self._is_body_taken = False
+        self._is_settling = False
+        self._is_answered = False
+
+    async def answer(self, app: App, most_bytes: int) -> None:
+        """Answer the request, by the application if it is the first of its kind.
+
+        Args:
+            app: gets this object's scope, `receive` and `send`, and calls `grant` before its handler starts.
+            most_bytes: a longer body is answered 413.
+
+        Raises:
+            BaseException: what the application raised.
+        """
+        headers = self._outer["headers"]
+        try:
+            body = await received_body(headers, self._receive, most_bytes)
+        except BodyTooLargeError as too_large:
+            await self._reply(self.guarded.too_large(too_large.most_bytes))
+            return
+        if body is None:
+            await self._reply(_CUT_OFF)
+            return
+        self.body = body
+        message = Message(
+            self._outer["method"], asgi_target(self._outer), asgi_headers(headers), body, self.guarded.public_origin
+        )
+        # Not by a method of this object: what refers to itself is only freed by the garbage collector.
+        self._performing = self.guarded.begin(message, partial(_gone, self._receive))
+        try:
+            await self._perform(app)
+        except ClientGoneError:
+            await self._reply(_problems.IN_PROGRESS)
+        finally:
+            await self._performing.close()
+        await self._performing.sweep()
+
+    async def grant(self) -> Run | None:
+        """Take the claim; the handler starts next. None: it must not, and whatever is sent, another answer leaves."""
+        taken = await self._performing.to_handler()
+        if isinstance(taken, Run):
+            self.run = taken
+            return taken
+        self._decided = taken
+        return None
+
+    async def receive(self) -> Event:
+        """The body once more, then what the server says: that the client has gone."""
+        if self._is_body_taken:
+            return await self._receive()
+        self._is_body_taken = True
+        return {"type": "http.request", "body": self.body, "more_body": False}
+
+    async def send(self, event: Event) -> None:
+        """Collect the application's answer; at its end, commit it and send it."""
+        if self._is_answered:
+            raise GuardError(f"{event['type']} after the end of the answer")
+        if not self._collected.add(event):
+            return
+        answer = await self._ended(self._collected.answer())
+        if answer is None:
+            raise _Stop
+        await self._reply(answer)
+        if self._decided is not None or (self.run is not None and not self._performing.is_applied):
+            raise _Stop
+
+    async def _perform(self, app: App) -> None:
+        answer = await self._performing.to_claim()
+        if answer is not None:
+            await self._reply(answer)
+            return
+        self.scope = _scope_of_the_application(self._outer)
+        while not self._is_answered:
+            await self._attempt(app)
+
+    async def _attempt(self, app: App) -> None:
+        """Run the application once; it runs again where its transaction was undone for the sake of another one."""
+        self._begin_anew()
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:  # noqa: BLE001  raised again, unless the guard has an answer to it
+            if not _is_stop(error):
+                await self._raised(error)
+        else:
+            if not self._is_answered:
+                await self._raised(GuardError("the application ended before its answer did"))
+
+    def _begin_anew(self) -> None:
+        self.run = self.refusal = self._decided = None
+        self._is_body_taken = self._is_settling = False
+        self._collected = _Collected(self.guarded.limits.max_answer_bytes)
+
+    async def _raised(self, error: BaseException) -> None:
+        if isinstance(error, Exception) and self._collected.failure is not None:
+            # What the framework has made of it.
+            error = self._collected.failure
+        # Not the handler's, but of what comes before it or after it: a cancellation at COMMIT, a background task.
+        if self.run is None or self._is_settling or self._is_answered:
+            raise error
+        answer = await self._performing.raised(error)
+        if answer is not None:
+            await self._reply(answer)
+
+    async def _ended(self, answer: Answer) -> Answer | None:
+        """What to send where the application has answered; None: it runs again."""
+        if self._decided is not None:
+            return self._decided
+        if self.run is None:
+            # Routing, authentication, validation: the handler has not started, and nothing is remembered.
+            await self._performing.close()
+            return storable(answer)
+        self._is_settling = True
+        return await self._performing.returned(Returned(answer) if self.refusal is None else Refused(answer))
+
+    async def _reply(self, answer: Answer) -> None:
+        self._is_answered = True
+        await send_answer(answer, self._outer, self._send)
+
+
+def _gone(receive: Receive) -> "asyncio.Future[object]":
+    """What is done as soon as the client has gone; its body has come, so nothing else is there to be missed."""
+
+    async def disconnected() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return asyncio.ensure_future(disconnected())
+
+
+class _Collected:
+    """What an application has sent of its answer.
+
+    Args:
+        most_bytes: the longest body.
+
+    Attributes:
+        failure: why there is no answer.
+    """
+
+    __slots__ = ("_headers", "_most_bytes", "_parts", "_size", "_status", "failure")
+
+    def __init__(self, most_bytes: int) -> None:
+        self.failure: Exception | None = None
+        self._most_bytes = most_bytes
+        self._status: int | None = None
+        self._headers: RawHeaders = ()
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, event: Event) -> bool:
+        """Take an event; whether it is the last one.
+
+        Raises:
+            AnswerTooLarge: the body is longer than `most_bytes`. An empty part counts as one byte, or a stream of
+                nothing would never end.
+            GuardError: it is not an event of an answer that can be stored.
+        """
+        kind = event["type"]
+        if kind == "http.response.body" and self._status is not None:
+            part: bytes = event.get("body", b"")
+            has_more: bool = event.get("more_body", False)
+            self._size += len(part) or has_more
+            if self._size > self._most_bytes:
+                self.failure = AnswerTooLarge(self._most_bytes)
+                raise self.failure
+            self._parts.append(part)
+            return not has_more
+        if kind != "http.response.start" or self._status is not None or event.get("trailers", False):
+            self.failure = GuardError(f"the application sent {kind}, of which no duplicate could be given the same")
+            raise self.failure
+        self._status = event["status"]
+        self._headers = event.get("headers", ())
+        return False
+
+    def answer(self) -> Answer:
+        """The whole answer."""
+        assert self._status is not None, "a body follows a start"
+        return Answer(self._status, asgi_headers(self._headers), b"".join(self._parts))
+
+
+def _scope_of_the_application(scope: Scope) -> Scope:
+    inner = {**scope, "asgi": {**scope.get("asgi", {}), "spec_version": _SPEC_VERSION}}
+    extensions = scope.get("extensions")
+    if extensions:
+        inner["extensions"] = {
+            name: value for name, value in extensions.items() if not name.startswith(_ANSWER_EXTENSIONS)
+        }
+    return inner
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether nothing but _Stop came out of the application; task groups wrap what their tasks raise."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(_Stop)[1] is None
+    return isinstance(error, _Stop)

@@ -1,0 +1,221 @@
+"""FastAPI: guards one endpoint, around everything that FastAPI does for it.
+
+    @app.post("/order")
+    @guard.fastapi(key=json_pointer("/order_id"))
+    async def order(signed: Signed, tx: Transaction, body: OrderIn) -> OrderOut: ...
+
+Where it takes hold: at the route's `handle`, which is called when the path is found and before anything of the request
+is read. A decorator alone comes too late, because FastAPI parses the body before it solves the first dependency, and a
+dependency with `yield` ends after the answer has left. A middleware comes too early: it does not know the endpoint. A
+class of routes would know it, but every router would have to be told to use it, and the one that was forgotten would
+serve its endpoint unguarded. So the first guarded endpoint makes APIRoute look, whenever a route is made, whether its
+endpoint is guarded; those that are get a `handle` of their own, and all others stay as they are. An endpoint that is
+reached in any other way refuses to run.
+
+What happens in which order: the body is read and verified, and duplicates are answered, before FastAPI parses anything;
+parsing, validation and dependencies come before the claim, so what they refuse is never remembered and holds no lock;
+then the claim, the endpoint, the response model, COMMIT, and the first byte of the answer. HTTPException below 500 and
+RequestValidationError, raised inside, are rendered by the application's own handlers and undo the endpoint's writes.
+Background tasks, and what dependencies do after their `yield`, follow COMMIT, once, and only if there was one.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import partial, wraps
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar, cast
+
+from fastapi import routing
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from tocsin.guard._asgi import App, Exchange, Receive, Scope, Send
+from tocsin.guard._errors import GuardError
+from tocsin.guard._guarded import Guarded
+from tocsin.guard._openapi import with_the_guards
+from tocsin.guard._store import Tx
+from tocsin.guard._threads import ThreadedGranted
+from tocsin.signing import Scheme
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+_LEAST_FAILURE = 500
+_HANDLERS = "starlette.exception_handlers"
+# Where a guarded endpoint, and whatever copies its attributes with functools.wraps, says how it is guarded.
+_MARK = "__tocsin_guarded__"
+_OWN = ("signed", "tx")
+
+_current: ContextVar[Exchange[Any]] = ContextVar("tocsin_exchange")
+
+
+def fastapi_endpoint(guarded: Guarded[Tx], handler: Endpoint, scheme: Scheme, *, writes: bool) -> Endpoint:
+    """The endpoint that FastAPI calls, around the one that the developer wrote.
+
+    Raises:
+        GuardError: it does not take what a guarded endpoint has to take, or is no function.
+    """
+    signature = inspect.signature(handler)
+    _check(handler, signature, writes=writes)
+    takes_signed, takes_tx = (name in signature.parameters for name in _OWN)
+    is_async = inspect.iscoroutinefunction(handler)
+
+    @wraps(handler)
+    async def endpoint(**arguments: Any) -> Any:  # noqa: ANN401  whatever the handler takes and returns
+        exchange = _current.get(None)
+        if exchange is None or exchange.run is not None or exchange.guarded is not guarded:
+            raise GuardError(f"{handler.__qualname__} was called past its guard; wanted a request to its route")
+        run = await exchange.grant()
+        if run is None:
+            return Response()
+        if takes_signed:
+            arguments["signed"] = run.signed
+        if takes_tx:
+            arguments["tx"] = run.granted.tx
+        if is_async:
+            return await handler(**arguments)
+        assert isinstance(run.granted, ThreadedGranted), "a plain function is declared with a store for threads"
+        return await run.granted.thread.run(partial(handler, **arguments))
+
+    kept = [parameter for name, parameter in signature.parameters.items() if name not in _OWN]
+    endpoint.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    setattr(endpoint, _MARK, GuardedEndpoint(guarded, handler, scheme))
+    _look_at_every_route()
+    return cast("Endpoint", endpoint)
+
+
+class GuardedEndpoint(Generic[Tx]):
+    """How an endpoint is guarded, for the routes that it is given to."""
+
+    def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any], scheme: Scheme) -> None:
+        self._guarded = guarded
+        self._handler = handler
+        self._scheme = scheme
+        self._noting: tuple[object, object] = (None, None)
+
+    def guard(self, route: APIRoute) -> None:
+        """Make a route that has just been made a guarded one."""
+        route.handle = partial(self._handle, route, route.handle)  # type: ignore[method-assign]
+        status = route.status_code or HTTPStatus.OK
+        route.openapi_extra = with_the_guards(route.openapi_extra, route.responses, self._scheme, status)
+
+    async def _handle(self, route: APIRoute, unguarded: App, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (route.methods or ()):
+            await unguarded(scope, receive, send)
+            return
+        guarded = self._guarded
+        if not guarded.is_named:
+            guarded.name(_path_template(scope, self._handler))
+        exchange = Exchange(guarded, scope, receive, send)
+
+        async def app(inner: Scope, receive: Receive, send: Send) -> None:
+            inner[_HANDLERS] = self._handlers(inner.get(_HANDLERS))
+            token = _current.set(exchange)
+            try:
+                await unguarded(inner, receive, send)
+            finally:
+                _current.reset(token)
+
+        most_bytes = guarded.limits.max_body_bytes
+        of_the_route: int | None = getattr(route, "max_body_size", None)
+        await exchange.answer(app, most_bytes if of_the_route is None else min(most_bytes, of_the_route))
+
+    def _handlers(self, of_the_app: Any) -> Any:  # noqa: ANN401  Starlette's own, untyped in the scope
+        """The application's exception handlers for what may be remembered, noting what they render; made once."""
+        source, noting = self._noting
+        if noting is None or source != of_the_app:
+            by_type, by_status = of_the_app or ({}, {})
+            noting = (
+                {kind: _noted(handler) for kind, handler in by_type.items() if _is_framework_error(kind)},
+                {status: _noted(handler) for status, handler in by_status.items() if status < _LEAST_FAILURE},
+            )
+            self._noting = (of_the_app, noting)
+        return noting
+
+
+def _is_framework_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, (HTTPException, RequestValidationError))
+
+
+def _noted(handler: Callable[[Request, Exception], Any]) -> Callable[[Request, Exception], Any]:
+    """The handler, for errors of the framework's below 500; others go on to where the whole request is undone."""
+    if inspect.iscoroutinefunction(handler):
+
+        async def noted_async(request: Request, error: Exception) -> Response:
+            _note(error)
+            return await cast("Awaitable[Response]", handler(request, error))
+
+        return noted_async
+
+    def noted(request: Request, error: Exception) -> Response:
+        _note(error)
+        return cast("Response", handler(request, error))
+
+    return noted
+
+
+def _note(error: Exception) -> None:
+    if isinstance(error, HTTPException) and error.status_code >= _LEAST_FAILURE:
+        raise error
+    _current.get().refusal = error
+
+
+def _check(handler: Callable[..., Any], signature: inspect.Signature, *, writes: bool) -> None:
+    name = getattr(handler, "__qualname__", repr(handler))
+    if not inspect.isfunction(handler) or "self" in signature.parameters:
+        raise GuardError(f"{name} is no plain function; guard.fastapi wants one that takes tx")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")
+    if writes and "tx" not in signature.parameters:
+        raise GuardError(
+            f"{name} does not take tx: what it writes through another connection, such as Depends(get_db), would not "
+            "be covered; wanted a parameter tx, or writes=False"
+        )
+    if not writes and "tx" in signature.parameters:
+        raise GuardError(f"{name} takes tx and is declared with writes=False; wanted one of them")
+    if any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in signature.parameters.values()):
+        raise GuardError(f"{name} has parameters that have no name for FastAPI; wanted none before a /")
+
+
+def _look_at_every_route() -> None:
+    """Make APIRoute look for guarded endpoints, once."""
+    make: Callable[..., None] = APIRoute.__init__
+    if hasattr(make, _MARK):
+        return
+
+    @wraps(make)
+    def make_and_look(route: APIRoute, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  whatever it takes
+        make(route, *arguments, **options)
+        guarded: GuardedEndpoint[Any] | None = getattr(route.endpoint, _MARK, None)
+        if guarded is not None:
+            guarded.guard(route)
+
+    setattr(make_and_look, _MARK, True)
+    APIRoute.__init__ = make_and_look  # type: ignore[method-assign, assignment]
+
+
+def _path_template(scope: Mapping[str, Any], handler: Callable[..., Any]) -> str:
+    """The one path under which an endpoint is registered, with every prefix and mount.
+
+    Raises:
+        GuardError: there are several, or none.
+    """
+    # The outermost router that the request came through.
+    found = set(_paths(scope["router"].routes, handler, ""))
+    if len(found) != 1:
+        paths = ", ".join(sorted(found)) or "none"
+        raise GuardError(f"{handler.__qualname__} is registered under {len(found)} paths ({paths}); wanted a name=")
+    return found.pop()
+
+
+def _paths(routes: Iterable[Any], handler: Callable[..., Any], prefix: str) -> Iterator[str]:
+    # From the version on in which an included router stays one.
+    flat: Callable[[Iterable[Any]], Iterable[Any]] = getattr(routing, "iter_route_contexts", iter)
+    for route in flat(routes):
+        endpoint = getattr(route, "endpoint", None)
+        if endpoint is not None and inspect.unwrap(endpoint) is inspect.unwrap(handler):
+            yield f"{prefix}{route.path_format}"
+        yield from _paths(getattr(route, "routes", None) or (), handler, f"{prefix}{getattr(route, 'path', '')}")

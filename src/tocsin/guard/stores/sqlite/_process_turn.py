@@ -1,0 +1,165 @@
+"""Whose turn it is among processes: a queue that is made of file locks, so that kill -9 of anybody in it moves it on.
+
+Rule: it is about the order, not about safety. SQLite's own lock is what excludes, also for programs that do not know
+this one; but SQLite's waiters sleep and try again, so under load the last of them waits for seconds.
+
+Two locks make a turnstile. Whoever wants the turn stands in the gate until it has the turn, so whoever has just had it
+cannot come back before the one in the gate has gone through. The kernel queues for each lock in order of arrival, and
+frees both when their process dies.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from threading import Lock, Thread
+from time import monotonic
+
+from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._fork import renew_in_children
+from tocsin.guard._sleepers import SleepingThread
+
+_NAMES = ("gate", "turn")
+
+
+class ProcessTurn:
+    """The turn of one process. Within it, only the holder of the process's own turn calls these.
+
+    A lock of the kernel is waited for without end or not at all. So the wait is a helper thread's: who wants the turn
+    waits for the helper, with a time limit. If nobody is left when the helper gets it, it is passed on at once; if
+    another thread of this process wants it meanwhile, the process has kept its place.
+
+    Args:
+        path: the database file; the locks are on two empty files beside it, which are never removed: whoever has them
+            open would lock files that nobody else can see.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._locks: _Locks | None = None
+        self._handing = Lock()
+        self._helper_waits = False
+        self._wanted: SleepingThread | None = None
+        self._error: OSError | None = None
+        renew_in_children(self)
+
+    def try_take(self) -> bool:
+        """Take the turn if nobody has it and nobody waits for it. Raises OSError: the files cannot be locked."""
+        if self._locks is None:
+            self._locks = _Locks(self._path)
+        return not self._helper_waits and self._locks.try_take()
+
+    def take(self, deadline: float) -> None:
+        """Wait for the turn.
+
+        Args:
+            deadline: until when, by the monotonic clock.
+
+        Raises:
+            StoreUnavailable: not until then.
+            OSError: the files cannot be locked.
+        """
+        if self.try_take():
+            return
+        with self._handing:
+            mine = self._wanted = SleepingThread()
+            if not self._helper_waits:
+                self._helper_waits = True
+                Thread(target=self._help, args=(self._locks,), name="tocsin-turn", daemon=True).start()
+        try:
+            mine.sleep(deadline - monotonic())
+        except BaseException:
+            if self._is_handed():
+                self.pass_on()
+            raise
+        if not self._is_handed():
+            raise StoreUnavailable("other processes had the turn to write")
+
+    def pass_on(self) -> None:
+        """Let the next process have it."""
+        if self._locks is not None:
+            self._locks.pass_on()
+
+    def close(self) -> None:
+        """Close the files."""
+        with self._handing:
+            if not self._helper_waits and self._locks is not None:
+                self._locks.close()
+                self._locks = None
+
+    def renew_after_fork(self) -> None:
+        """Closing our copies of the files leaves the parent's locks alone; keeping them would outlive its death."""
+        if self._locks is not None:
+            self._locks.close()
+        self._locks = None
+        self._handing = Lock()
+        self._helper_waits = False
+        self._wanted = None
+
+    def _is_handed(self) -> bool:
+        """Whether the helper has handed the turn to the one that wanted it, who wants it no longer."""
+        with self._handing:
+            is_handed, self._wanted = self._wanted is None, None
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return is_handed
+
+    def _help(self, locks: "_Locks") -> None:
+        error: OSError | None = None
+        try:
+            locks.take()
+        except OSError as raised:
+            error = raised
+        with self._handing:
+            self._helper_waits = False
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self._error = error
+                wanted.wake()
+            elif error is None:
+                locks.pass_on()
+
+
+class _Locks:
+    """The two files, open."""
+
+    def __init__(self, path: Path) -> None:
+        mode = path.stat().st_mode & 0o777
+        self._files: list[int] = []
+        for name in _NAMES:
+            self._files.append(os.open(f"{path}-tocsin-{name}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, mode))
+        self._gate, self._turn = self._files
+
+    def try_take(self) -> bool:
+        """Go through the gate and take the turn, if nobody is in the way."""
+        try:
+            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+        return True
+
+    def take(self) -> None:
+        """Wait in the gate for the turn."""
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def pass_on(self) -> None:
+        """Let go of the turn."""
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the files; what is locked through other copies of them stays locked."""
+        while self._files:
+            os.close(self._files.pop())
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,99 @@
+"""The guard behind real ASGI servers, with one process and with several."""
+
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.guard.server import SCHEME, SECRET, Reply, Server, environment
+from tests.guard.test_flask_concurrency import together
+from tests.guard.test_gunicorn import orders_in
+from tocsin.signing import Message, sign
+
+PATHS = ("/order", "/order/on-a-thread", "/order/plain")
+APP = "orders_fastapi:app"
+ServerOptions = Callable[[int], list[str]]
+
+
+def uvicorn(fd: int) -> list[str]:
+    return ["uvicorn", f"--fd={fd}", "--log-level=warning"]
+
+
+def hypercorn(fd: int) -> list[str]:
+    return ["hypercorn", f"--bind=fd://{fd}", "--log-level=warning"]
+
+
+def serving(server: ServerOptions, workers: int, database: Path) -> Server:
+    """The service, on a socket that listens before it does: no request is refused while it starts."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    module, *options = server(listener.fileno())
+    command = [sys.executable, "-m", module, APP, *options, f"--workers={workers}"]
+    return Server(command, environment(database), ready=workers, listener=listener)
+
+
+def send(server: Server, path: str, order_id: str) -> Reply:
+    body = b'{"order_id":"%s"}' % order_id.encode()
+    signed = sign(Message("POST", path, (), body), SCHEME, SECRET, now=0)
+    return server.send(body, {"Content-Type": "application/json", **dict(signed)}, path=path)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("server", [uvicorn, hypercorn], ids=lambda server: server.__name__)
+def test_64_identical_requests_at_once_have_one_effect_and_identical_answers(
+    tmp_path: Path, server: ServerOptions, workers: int
+) -> None:
+    """On every adapter for ASGI, under a middleware that makes a stream of every answer."""
+    database = tmp_path / "orders.db"
+    with serving(server, workers, database) as running:
+        for path in PATHS:
+            replies = together(64, lambda path=path: send(running, path, path))  # type: ignore[misc]
+            again = send(running, path, path)
+            assert {reply.stored() for reply in [*replies, again]} == {again.stored()}
+            assert again.status == 201
+            assert sum(("idempotent-replayed", "true") in reply.headers for reply in [*replies, again]) == 64
+    assert orders_in(database) == list(PATHS)
+
+
+def test_two_processes_answer_different_requests_at_once_without_a_fault(tmp_path: Path) -> None:
+    """ "database is locked" is nobody's answer."""
+    database = tmp_path / "orders.db"
+    numbers = count()
+    with serving(uvicorn, 2, database) as running:
+        for path in PATHS:
+            replies = together(64, lambda path=path: send(running, path, f"order-{next(numbers)}"))  # type: ignore[misc]
+            assert [reply.status for reply in replies] == [201] * 64
+    assert len(set(orders_in(database))) == len(orders_in(database)) == 3 * 64
+
+
+@pytest.mark.parametrize("server", [uvicorn, hypercorn], ids=lambda server: server.__name__)
+def test_bodies_that_come_slowly_not_at_all_or_without_end(tmp_path: Path, server: ServerOptions) -> None:
+    """Byte for byte: verified as one. Cut off: nothing happens. Chunked and over the cap: 413, by the bytes counted."""
+    database = tmp_path / "orders.db"
+    body = b'{"order_id":"slow"}'
+    fields = sign(Message("POST", "/order", (), body), SCHEME, SECRET, now=0)
+    signed = b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in fields)
+    head = b"POST /order HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + signed
+    with serving(server, 1, database) as running:
+        with connected(running) as client:
+            client.sendall(head + b"Content-Length: 19\r\n\r\n" + body[:5])
+        with connected(running) as client:
+            client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+            for byte in body:
+                client.sendall(b"1\r\n%c\r\n" % byte)
+            client.sendall(b"0\r\n\r\n")
+            assert b" 201 " in client.recv(1000).partition(b"\r\n")[0]
+        with connected(running) as client:
+            client.sendall(b"POST /order HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with suppress(ConnectionError):
+                client.sendall(b"".join([*[b"10000\r\n" + b"x" * 0x10000 + b"\r\n"] * 17, b"0\r\n\r\n"]))
+            assert b" 413 " in client.recv(1000).partition(b"\r\n")[0]
+        assert "Traceback" not in "".join(running.log)
+    assert orders_in(database) == ["slow"]
+
+
+def connected(server: Server) -> "closing[socket.socket]":
+    return closing(socket.create_connection(("127.0.0.1", server.port), timeout=30))
