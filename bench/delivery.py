@@ -1,150 +1,177 @@
-"""How closely do the requests of a burst arrive? `python bench/delivery.py [--rounds N]` -> bench/results/delivery.json
+"""How closely do the requests of a burst arrive? `python -m bench.delivery [--rounds N] [--quick]`
 
-The sink, in a process of its own, answers each request with the kernel's stamp of its last segment, so no server's
-work is in the figures. In every round each method sends one burst of each size, in shuffled order. Spread: last arrival
-minus first. Ratios are medians over the pairs of one round. The baselines are what a script would do with the standard
-library.
+In every round each method sends one burst of each size, in shuffled order, each method in a process of its own. Spread:
+last arrival minus first. At the sink an arrival is the kernel's stamp of a request's last segment, so no server's work
+is in it; at a server it is when the handler holds the whole body. "+jitter" is the same behind a relay that delays each
+connection by itself, by 40 ms with 3 ms of normal jitter. Ratios are medians over the pairs of one round. Writes
+bench/results/delivery.json.
 """
 
 import argparse
-import http.client
 import json
-import os
-import platform
 import random
-import selectors
-import socket
 import statistics
-import struct
-import subprocess
 import sys
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
-from tocsin.wire import Address, Burst, deliver, request_bytes
+from bench._host import facts
+from bench._senders import PEERS
+from bench._targets import Sender, Target, available, peers, target
 
-SIZES = (2, 10, 20, 30)
-BODY = b'{"order_id":"17","qty":1}!'  # the sink takes "!" for the end
 RESULTS = Path(__file__).parent / "results" / "delivery.json"
-SO_TIMESTAMPNS = 35
-Send: TypeAlias = Callable[[Address, int], list[int]]
-"""Delivers a burst of that size; the stamps of its arrivals, in nanoseconds."""
+SIZES = (2, 10, 20, 30, 100)
+HTTP_1 = ("last-byte", "threads", "whole", "httpx", "aiohttp", "requests_barrier", "fresh_threads")
+HTTP_2 = ("last-frame", "empty-end", "whole", "record", "httpx", "h2spacex", "webracecondition")
+KINDS: Mapping[str, Sequence[str]] = {
+    "sink": HTTP_1,
+    "sink+jitter": HTTP_1,
+    "uvicorn": HTTP_1,
+    "hypercorn": HTTP_2,
+    "hypercorn+jitter": HTTP_2,
+    "go": HTTP_2,
+}
+MANY = 200
 
 
-def sink() -> None:
-    """Print a port, then answer every complete request with the kernel's stamp of its last segment."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # accepted connections inherit it
-    print(listener.getsockname()[1], flush=True)
-    selector = selectors.DefaultSelector()
-    selector.register(listener, selectors.EVENT_READ)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj is listener:
-                selector.register(listener.accept()[0], selectors.EVENT_READ)
-            elif isinstance(key.fileobj, socket.socket):
-                serve(selector, key.fileobj)
+@dataclass
+class Cell:
+    """The bursts of one size at one service: spreads in milliseconds, by method and round."""
+
+    spreads: defaultdict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def median(self, method: str) -> float:
+        return statistics.median(self.spreads[method].values()) if self.spreads[method] else float("nan")
+
+    def times(self, theirs: str, ours: str) -> float:
+        """How many times wider the others are, in the median over rounds."""
+        both = self.spreads[theirs].keys() & self.spreads[ours].keys()
+        ratios = [self.spreads[theirs][number] / max(self.spreads[ours][number], 1e-6) for number in both]
+        return statistics.median(ratios) if ratios else float("nan")
+
+    def told(self) -> dict[str, object]:
+        return {
+            name: {
+                "spread_ms_p50": round(self.median(name), 3),
+                "spread_ms_p95": round(statistics.quantiles(spreads.values(), n=20)[-1], 3),
+                "bursts": len(spreads),
+                "lost": self.lost[name],
+            }
+            for name, spreads in self.spreads.items()
+            if len(spreads) > 1
+        }
 
 
-def serve(selector: selectors.BaseSelector, connection: socket.socket) -> None:
-    try:
-        data, notes, _, _ = connection.recvmsg(65536, 64)
-    except ConnectionResetError:
-        data, notes = b"", []
-    if data and not data.endswith(b"!"):
+Cells = dict[tuple[str, int], Cell]
+
+
+def measure(kind: str, sizes: Sequence[int], rounds: int, rng: random.Random, cells: Cells) -> None:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as closing:
+        where = closing.enter_context(target(kind, Path(folder)))
+        senders = [Sender(name, peers() if name in PEERS else Path(sys.executable)) for name in KINDS[kind]]
+        for sender in senders:
+            closing.callback(sender.close)
+        turns = [(sender, n) for sender in senders for n in sizes]
+        for number in range(rounds):
+            rng.shuffle(turns)
+            for sender, n in turns:
+                _burst(cells.setdefault((kind, n), Cell()), sender, where, number, n)
+
+
+def _burst(cell: Cell, sender: Sender, where: Target, number: int, n: int) -> None:
+    burst = f"{number}-{sender.method}-{n}"
+    void = sender.send(where, burst, n)["void"]
+    stamps = where.told(burst)["stamps"]
+    assert isinstance(stamps, list)
+    if void or len(stamps) != n:
+        cell.lost[sender.method] += 1
         return
-    if data:
-        seconds, nanoseconds = struct.unpack("@ll", notes[0][2])
-        stamp = str(seconds * 1_000_000_000 + nanoseconds)
-        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(stamp)}\r\n\r\n{stamp}".encode())
-    selector.unregister(connection)
-    connection.close()
+    cell.spreads[sender.method][number] = (max(stamps) - min(stamps)) / 1e6
 
 
-def last_byte_sync(rng: random.Random, address: Address, n: int) -> list[int]:
-    request = request_bytes("POST", "/order", [], BODY, host=address.authority)
-    delivery = deliver(Burst((request,) * n, ("order",) * n), address, rng=rng)
-    assert not delivery.void, delivery.void
-    return [int(response.body) for response in delivery.responses if response]
+def one_byte(rng: random.Random) -> str:
+    """Whether 200 whole requests, released by one byte, all ran."""
+    cell = Cell()
+    if not available("go"):
+        return "not measured: go is not installed"
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as closing:
+        where = closing.enter_context(target("go", Path(folder)))
+        sender = Sender("record", Path(sys.executable))
+        closing.callback(sender.close)
+        _burst(cell, sender, where, rng.randrange(10**6), MANY)
+    return "NOT all ran" if cell.lost else f"all ran, spread {cell.median('record'):.2f} ms"
 
 
-def barrier(address: Address, n: int, *, connected: bool) -> list[int]:
-    """A thread per request; all wait at a barrier and then send whole requests."""
-    start = threading.Barrier(n, timeout=10)
-    stamps: list[int] = []
+def goals(cells: Cells) -> Iterator[tuple[str, str, float, bool]]:
+    """What issue and engine-numbers ask for at n = 20: name, wanted, measured, reached."""
 
-    def one() -> None:
-        connection = http.client.HTTPConnection(address.ip, address.port)
-        if connected:
-            connection.connect()
-        start.wait()
-        connection.request("POST", "/order", BODY)
-        stamps.append(int(connection.getresponse().read()))
-        connection.close()
+    def cell(kind: str) -> Cell:
+        return cells.get((kind, 20), Cell())
 
-    threads = [threading.Thread(target=one) for _ in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return stamps
-
-
-def measure(address: Address, methods: Mapping[str, Send], rounds: int, rng: random.Random) -> dict[str, object]:
-    spreads_us: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        cells = [(name, n) for name in methods for n in SIZES]
-        rng.shuffle(cells)
-        for name, n in cells:
-            stamps = methods[name](address, n)
-            assert len(stamps) == n
-            spreads_us[name, n].append((max(stamps) - min(stamps)) / 1000)
-    return {f"n={n}": {name: summary(spreads_us[name, n], spreads_us["tocsin", n]) for name in methods} for n in SIZES}
+    sink, hypercorn, go = cell("sink"), cell("hypercorn"), cell("go")
+    yield _at_least("HTTP/1.1: httpx / last-byte", 4, sink.times("httpx", "last-byte"))
+    yield _at_least("HTTP/1.1: requests with a barrier / last-byte", 25, sink.times("requests_barrier", "last-byte"))
+    yield _at_least("HTTP/2, hypercorn: httpx / last-frame", 15, hypercorn.times("httpx", "last-frame"))
+    level = hypercorn.times("h2spacex", "last-frame")
+    yield "HTTP/2, hypercorn: h2spacex / last-frame", "at least 0.8", level, level >= 0.8
+    best = max((go.times("h2spacex", style) for style in ("last-frame", "empty-end", "whole", "record")), default=0.0)
+    yield _at_least("HTTP/2, go: h2spacex / our best style", 1.3, best)
+    jitter = cell("hypercorn+jitter")
+    through = jitter.median("last-frame") / hypercorn.median("last-frame")
+    yield "HTTP/2: last-frame through jitter / on loopback", "at most 1.3", through, through <= 1.3
+    yield _at_least(
+        "jitter: tightest HTTP/1.1 / last-frame",
+        40,
+        min(cell("sink+jitter").median(name) for name in HTTP_1) / jitter.median("last-frame"),
+    )
 
 
-def summary(spreads_us: Sequence[float], own_us: Sequence[float]) -> dict[str, float]:
-    ratios = [theirs / max(ours, 0.001) for theirs, ours in zip(spreads_us, own_us, strict=True)]
-    percentiles = statistics.quantiles(spreads_us, n=20)
-    return {
-        "spread_us_p50": round(statistics.median(spreads_us), 1),
-        "spread_us_p95": round(percentiles[-1], 1),
-        "times_tocsin": round(statistics.median(ratios), 1),
-    }
+def _at_least(name: str, wanted: float, measured: float) -> tuple[str, str, float, bool]:
+    return name, f"at least {wanted:g}", measured, measured >= wanted
 
 
-def host() -> dict[str, object]:
-    return {"python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count()}
+def show(kind: str, sizes: Sequence[int], cells: Cells) -> None:
+    print(f"\n{kind}: spread in ms, median{'':18}" + "".join(f"n={n:<8}" for n in sizes))
+    for method in KINDS[kind]:
+        row = [cells[kind, n] for n in sizes]
+        told = "".join(f"{cell.median(method):<10.3f}" for cell in row)
+        lost = sum(cell.lost[method] for cell in row)
+        print(f"  {method:40} {told}{f'({lost} lost)' if lost else ''}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--rounds", type=int, default=60, help="bursts per method and size (default 60, about a minute)"
-    )
-    parser.add_argument("--sink", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=40, help="bursts per method and size (default 40)")
+    parser.add_argument("--quick", action="store_true", help="5 rounds without n = 100: about two minutes")
     arguments = parser.parse_args()
-    if arguments.sink:
-        sink()
+    rounds, sizes = (5, SIZES[:-1]) if arguments.quick else (arguments.rounds, SIZES)
     rng = random.Random(7)
-    methods: dict[str, Send] = {
-        "tocsin": partial(last_byte_sync, rng),
-        "barrier_connected": partial(barrier, connected=True),
-        "barrier_connecting": partial(barrier, connected=False),
+    cells: Cells = {}
+    for kind in KINDS:
+        if available(kind.partition("+")[0]):
+            measure(kind, sizes, rounds, rng, cells)
+            show(kind, sizes, cells)
+    print("\nGoals, n = 20")
+    reached = list(goals(cells))
+    for name, wanted, measured, ok in reached:
+        print(f"  {name:48} {wanted:14} {measured:8.2f}  {'reached' if ok else 'NOT REACHED'}")
+    held = one_byte(rng)
+    print(f"  {MANY} whole requests by one byte: {held}")
+    result = {
+        "host": facts(),
+        "rounds": rounds,
+        **{f"{kind} n={n}": cell.told() for (kind, n), cell in cells.items()},
+        "goals": {name: {"wanted": wanted, "measured": round(measured, 2)} for name, wanted, measured, _ in reached},
+        "one_byte": held,
     }
-    with subprocess.Popen([sys.executable, __file__, "--sink"], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = Address("http", "127.0.0.1", int(process.stdout.readline()), "127.0.0.1")
-            result = {"host": host(), "rounds": arguments.rounds, **measure(address, methods, arguments.rounds, rng)}
-        finally:
-            process.terminate()
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    name = "delivery-quick.json" if arguments.quick else RESULTS.name
+    RESULTS.with_name(name).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

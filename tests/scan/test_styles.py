@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.history import History, Operation
-from tocsin.scan._styles import SMALL, Rotation, overlap
+from tocsin.scan._styles import SMALL, Rotation, answer_gap_us
 from tocsin.wire import Style
 
 _STYLES: list[Style] = ["last-byte", "threads", "whole"]
@@ -15,52 +15,34 @@ def _history(*intervals: tuple[int, int | None], status: int = 200) -> History:
     return History(tuple(Operation("a", called, returned, status) for called, returned in intervals))
 
 
-def _rotated(rotation: Rotation, bursts: int, shows: dict[Style, float], size: int = 20) -> Counter[Style]:
+def _rotated(rotation: Rotation, bursts: int, shows: dict[Style, int], size: int = 20) -> Counter[Style]:
     counts: Counter[Style] = Counter()
     for _ in range(bursts):
         style = rotation.next(size)
         counts[style] += 1
-        rotation.delivered(style, size, shows.get(style, 0.0))
+        rotation.delivered(style, size, shows.get(style, 900))
     return counts
 
 
 # What overlap looks like from outside
 
 
-def test_one_after_the_other_is_none() -> None:
-    assert overlap(_history((0, 100), (0, 200), (0, 300), (0, 400)), {"200"}) == 0.0
-
-
-def test_all_at_the_end_together_is_all_of_it() -> None:
-    assert overlap(_history((0, 400), (0, 400), (0, 400), (0, 400)), {"200"}) == 1.0
-
-
-def test_in_between_is_in_between() -> None:
-    assert overlap(_history((0, 300), (0, 400)), {"200"}) == pytest.approx(0.5)
-
-
-def test_an_answer_before_the_last_request_has_left_is_no_overlap() -> None:
-    assert overlap(_history((0, 90), (100, 200)), {"200"}) == 0.0
-    assert overlap(_history((0, 100), (100, 200)), {"200"}) == 0.0
+def test_the_closer_the_answers_the_more_overlap_there_was() -> None:
+    one_after_the_other = _history((0, 100), (0, 200), (0, 300), (0, 400))
+    through_each_other = _history((0, 390), (0, 395), (0, 399), (0, 400))
+    assert answer_gap_us(one_after_the_other, {"200"}) == 100
+    assert answer_gap_us(through_each_other, {"200"}) == 3
 
 
 @pytest.mark.parametrize("history", [_history(), _history((0, 5)), _history((0, 5), (0, None))])
 def test_it_takes_two_answers_to_overlap(history: History) -> None:
-    assert overlap(history, {"200"}) == 0.0
+    assert answer_gap_us(history, {"200"}) is None
 
 
 def test_an_answer_that_no_lone_request_gets_says_it_outright() -> None:
     one_after_the_other = ((0, 100), (0, 200))
-    assert overlap(_history(*one_after_the_other, status=409), {"200"}) == 1.0
-    assert overlap(_history(*one_after_the_other, status=409), {"200", "409"}) == 0.0
-
-
-@given(
-    intervals=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6) | st.none()), max_size=8),
-)
-def test_overlap_is_a_share_whatever_came_back(intervals: list[tuple[int, int | None]]) -> None:
-    history = _history(*((called, None if took is None else called + took) for called, took in intervals))
-    assert 0.0 <= overlap(history, {"200"}) <= 1.0
+    assert answer_gap_us(_history(*one_after_the_other, status=409), {"200"}) == 0
+    assert answer_gap_us(_history(*one_after_the_other, status=409), {"200", "409"}) == 100
 
 
 # What is made of it
@@ -70,8 +52,11 @@ def test_without_any_knowledge_the_usual_style_comes_first() -> None:
     assert Rotation(list(_STYLES)).next(20) == "last-byte"
 
 
-@given(shows=st.fixed_dictionaries({style: st.floats(0, 1) for style in _STYLES}), bursts=st.integers(1, 200))
-def test_no_more_than_half_of_the_bursts_go_into_learning(shows: dict[Style, float], bursts: int) -> None:
+@given(
+    shows=st.fixed_dictionaries({style: st.none() | st.integers(0, 10**6) for style in _STYLES}),
+    bursts=st.integers(1, 200),
+)
+def test_no_more_than_half_of_the_bursts_go_into_learning(shows: dict[Style, int | None], bursts: int) -> None:
     rotation = Rotation(list(_STYLES))
     learning = 0
     for _ in range(bursts):
@@ -84,15 +69,16 @@ def test_no_more_than_half_of_the_bursts_go_into_learning(shows: dict[Style, flo
 
 @pytest.mark.parametrize("best", _STYLES)
 def test_the_style_that_overlaps_most_gets_most_bursts_and_the_others_stay(best: Style) -> None:
-    counts = _rotated(Rotation(list(_STYLES)), 150, {best: 0.9, "whole": 0.3} | {best: 0.9})
+    shows: dict[Style, int] = {"whole": 500}
+    counts = _rotated(Rotation(list(_STYLES)), 150, shows | {best: 100})
     assert counts[best] > 150 * 0.7
     assert min(counts[style] for style in _STYLES) >= 8
 
 
 def test_small_and_large_bursts_are_learned_apart() -> None:
     rotation = Rotation(list(_STYLES))
-    _rotated(rotation, 60, {"threads": 1.0}, size=SMALL)
-    _rotated(rotation, 60, {"whole": 1.0}, size=SMALL + 1)
+    _rotated(rotation, 60, {"threads": 1}, size=SMALL)
+    _rotated(rotation, 60, {"whole": 1}, size=SMALL + 1)
     assert (rotation.best(small=True), rotation.best(small=False)) == ("threads", "whole")
 
 
@@ -108,7 +94,7 @@ def test_a_style_that_is_never_delivered_is_set_aside_and_told() -> None:
 
 def test_a_style_that_has_been_delivered_stays_whatever_happens_later() -> None:
     rotation = Rotation(list(_STYLES))
-    rotation.delivered("threads", 2, 0.5)
+    rotation.delivered("threads", 2, None)
     for _ in range(5):
         rotation.undelivered("threads", "was cut off")
     assert "threads" in rotation.styles
@@ -141,9 +127,10 @@ def test_a_canary_that_was_answered_keeps_its_style_out() -> None:
 
 def test_what_was_learned_is_told() -> None:
     rotation = Rotation(list(_STYLES))
-    rotation.delivered("whole", 20, 0.5)
-    rotation.delivered("whole", 20, 1.0)
+    rotation.delivered("whole", 20, 500)
+    rotation.delivered("whole", 20, 700)
+    rotation.delivered("threads", 20, None)
     assert rotation.facts() == {
         "preferred": {"up to 6 members": "last-byte", "more": "whole"},
-        "estimated_overlap": {"whole, more": {"mean": 0.75, "bursts": 2}},
+        "answers_apart_us": {"whole, more": {"median": 600, "bursts": 2}},
     }

@@ -16,6 +16,8 @@ def test_a_burst_does_not_show_its_requests() -> None:
         ({"requests": (b"r",), "labels": ()}, "1 requests and 0 labels"),
         ({"requests": (b"r",), "labels": ("a",), "hold_s": -1.0}, "hold_s is -1.0"),
         ({"requests": (b"r",), "labels": ("a",), "timeout_s": 0.0}, "timeout_s is 0.0"),
+        ({"requests": (b"r",), "labels": ("a",), "offsets_us": (0, 1)}, "1 requests and 2 offsets"),
+        ({"requests": (b"r",), "labels": ("a",), "offsets_us": (-1,)}, "an offset is -1 us"),
     ],
 )
 def test_a_burst_that_cannot_be_sent_is_refused(fields: dict[str, object], said: str) -> None:

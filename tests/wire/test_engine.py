@@ -114,7 +114,7 @@ def test_a_peer_that_speaks_first_makes_the_burst_void(burst_for: BurstFor, rng:
     with RecordingPeer(Script(when="opened", reply=b"220 mail ready\r\n\r\n", then="keep")) as peer:
         delivery = deliver(burst_for(peer.address), peer.address, rng=rng)
         _assert_kept_shut(delivery, peer)
-    assert "not HTTP/1.1 before the gate opened (and 1 more with it)" in delivery.void
+    assert "not HTTP before the gate opened (and 1 more with it)" in delivery.void
 
 
 def test_a_connection_that_does_not_open_makes_the_burst_void(burst_for: BurstFor, rng: random.Random) -> None:
@@ -149,7 +149,7 @@ def test_a_connection_that_ends_just_as_the_gate_opens_makes_the_burst_void(
     burst_for: BurstFor, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class CutOff(Gate):
-        def __init__(self, releases: list[Release]) -> None:
+        def __init__(self, releases: list[Release], *_: object, **__: object) -> None:
             self._first = releases[0][0]
             super().__init__(releases)
 
@@ -238,13 +238,6 @@ def test_a_request_that_cannot_be_held_back_is_refused_before_anything_is_sent(r
                 rng=rng,
             )
         assert peer.recordings() == ()
-
-
-def test_https_is_refused_before_anything_is_sent(burst_for: BurstFor, rng: random.Random) -> None:
-    address = Address("https", "shop.example", 443, "192.0.2.1")
-    with pytest.raises(DeliveryError, match="https is not yet supported for bursts") as error:
-        deliver(burst_for(address), address, rng=rng)
-    assert error.value.kind is Failure.UNSUPPORTED
 
 
 def test_where_the_kernel_counts_nothing_the_delivery_is_called_unverified(

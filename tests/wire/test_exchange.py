@@ -139,12 +139,6 @@ def test_an_answer_over_the_cap_is_too_large() -> None:
     assert (error.kind, error.request_sent) == (Failure.TOO_LARGE, True)
 
 
-def test_https_is_refused_before_anything_is_sent() -> None:
-    error = _failed(Address("https", "shop.example", 443, "192.0.2.1"))
-    assert (error.kind, error.can_retry) == (Failure.UNSUPPORTED, False)
-    assert error.reason.startswith("https is not yet supported for bursts")
-
-
 def test_a_machine_without_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object) -> socket.socket:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

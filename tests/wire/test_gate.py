@@ -1,5 +1,6 @@
 import errno
 import gc
+import threading
 
 import pytest
 
@@ -67,3 +68,34 @@ def test_an_interrupt_at_the_gate_turns_garbage_collection_on_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         gate.open()
     assert gc.isenabled()
+
+
+def test_members_leave_as_far_apart_as_asked_for_the_first_at_once() -> None:
+    sends = _Sends()
+    opening = Gate([(sends.send, b"a"), (sends.send, b"b"), (sends.send, b"c")], [100, 350, 4100]).open()
+    first, second, third = opening.sent_ns
+    assert sends.sent == [b"a", b"b", b"c"]
+    assert second - first >= 250_000
+    assert third - first >= 4_000_000
+
+
+def test_every_release_can_have_a_thread_of_its_own() -> None:
+    threads: list[str] = []
+
+    def send(data: bytes) -> int:
+        threads.append(threading.current_thread().name)
+        return len(data)
+
+    opening = Gate([(send, b"a"), (send, b"b"), (send, b"c")], [0, 0, 300], threads=True).open()
+    assert opening.whole == (True, True, True)
+    assert len(set(threads)) == 3
+    assert threading.current_thread().name not in threads
+    assert opening.skew_us >= 0
+    assert opening.sent_ns[2] - min(opening.sent_ns[:2]) >= 0
+
+
+def test_a_thread_whose_connection_has_ended_is_told_as_such() -> None:
+    def ended(_: bytes) -> int:
+        raise BrokenPipeError(errno.EPIPE, "...")
+
+    assert Gate([(ended, b"a"), (lambda _: 1, b"b")], threads=True).open().whole == (False, True)

@@ -62,7 +62,7 @@ def test_an_interrupt_in_the_middle_of_the_gate_drops_those_that_were_not_releas
     burst_for: BurstFor, rng: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(Gate):
-        def __init__(self, releases: list[Release]) -> None:
+        def __init__(self, releases: list[Release], *_: object, **__: object) -> None:
             self._half = releases[: len(releases) // 2]
             super().__init__(releases)
 

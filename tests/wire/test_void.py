@@ -1,5 +1,5 @@
-from tocsin.wire import Failure, Response
-from tocsin.wire._void import connection_fault, early_fault, gate_fault, prefix_fault, sentence
+from tocsin.wire import Failure
+from tocsin.wire._void import connection_fault, early_fault, gate_fault, prefix_fault, refused_fault, sentence
 
 
 def test_no_fault_is_no_reason() -> None:
@@ -26,14 +26,20 @@ def test_a_prefix_that_has_left_has_no_fault() -> None:
     assert prefix_fault(7, 0.5) == "still had 7 bytes of its prefix to send after 0.5 s"
 
 
-def test_a_member_that_waits_for_its_last_byte_has_no_fault() -> None:
+def test_a_member_that_waits_for_the_rest_has_no_fault() -> None:
     assert early_fault(None, None) == ""
 
 
 def test_whoever_ends_before_the_gate_has_one() -> None:
-    assert early_fault(Response(400, (), b""), None).startswith("was answered 400 before the gate opened")
+    assert early_fault(400, None).startswith("was answered 400 before the gate opened")
     assert early_fault(None, Failure.CLOSED) == "was cut off before the gate opened"
-    assert early_fault(None, Failure.NOT_HTTP) == "was sent something that is not HTTP/1.1 before the gate opened"
+    assert early_fault(None, Failure.NOT_HTTP) == "was sent something that is not HTTP before the gate opened"
+    assert early_fault(None, Failure.STREAM_REFUSED) == "was refused by the server before the gate opened"
+
+
+def test_a_request_that_the_server_has_not_looked_at_was_not_part_of_the_burst() -> None:
+    assert refused_fault(Failure.STREAM_REFUSED) == "was refused by the server, so it did not run"
+    assert refused_fault(Failure.CLOSED) == refused_fault(None) == ""
 
 
 def test_a_byte_that_the_kernel_did_not_take_is_a_fault() -> None:

@@ -9,6 +9,7 @@ from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError
 from tocsin.scan._ownership import prove_ownership
 from tocsin.scan._plan import Plan
 from tocsin.scan._plan_file import plan_from_tables, plan_from_toml
+from tocsin.scan._preview import Probed, example, fresh_variables, permissions, probe, probing_secret
 from tocsin.scan._rails import addresses, authorise
 from tocsin.scan._runner import run
 from tocsin.scan._senders import senders
@@ -20,13 +21,19 @@ __all__ = [
     "Options",
     "Plan",
     "PlanError",
+    "Probed",
     "RailError",
     "addresses",
     "authorise",
     "beside",
     "describe",
+    "example",
+    "fresh_variables",
+    "permissions",
     "plan_from_tables",
     "plan_from_toml",
+    "probe",
+    "probing_secret",
     "prove_ownership",
     "rehearse",
     "run",

@@ -15,7 +15,7 @@ from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._statistics import upper_limit
-from tocsin.scan._styles import overlap
+from tocsin.scan._styles import answer_gap_us
 from tocsin.scan._trials import LIMITED
 from tocsin.wire import Delivery, Response
 
@@ -183,7 +183,7 @@ def delivered(
         session.rotation.undelivered(style, delivery.void)
     elif style is not None:
         # Which answers lone requests get is not known here, so that none tells of overlap by itself.
-        session.rotation.delivered(style, len(shots), overlap(delivery.history, delivery.history.statuses()))
+        session.rotation.delivered(style, len(shots), answer_gap_us(delivery.history, delivery.history.statuses()))
     return delivery
 
 

@@ -14,7 +14,7 @@ from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
-from tocsin.scan._styles import overlap
+from tocsin.scan._styles import answer_gap_us
 from tocsin.scan._trials import Trial, confirm, delivery_facts, overlapping, sequential
 from tocsin.wire import Delivery, Style
 
@@ -256,7 +256,7 @@ def _learn(session: Session, style: Style, trial: Trial, twin: Trial) -> None:
     if trial.delivery.void:
         session.rotation.undelivered(style, trial.delivery.void)
     elif not trial.void:
-        session.rotation.delivered(style, trial.members, overlap(trial.delivery.history, twin.statuses))
+        session.rotation.delivered(style, trial.members, answer_gap_us(trial.delivery.history, twin.statuses))
 
 
 def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> tuple[int, int]:

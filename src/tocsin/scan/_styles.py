@@ -3,14 +3,15 @@
 Rule: never more than half of the bursts go into learning, and no style is ever trusted alone: the one that overlapped
 most so far has the others beside it to the end.
 
-What is learned is how much members overlapped in the service, as far as a caller can see it. Handlers that ran one
-after the other answer one after the other: the first answer comes after one handler's time, the last after all of them.
-Handlers that ran through each other all answer late, and close together. An answer that no lone request gets (409, "try
-again") says it outright.
+What is learned is how much members overlapped in the service, as far as a caller can see it: how close together their
+answers are. Handlers that ran one after the other answer one after the other; handlers that ran through each other are
+done together. Measured on servers with natural windows, a style whose answers lay closer had more effects too many
+(bench/overlap.py). An answer that no lone request gets (409, "try again") says it outright.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
 from tocsin.findings import Json
@@ -19,6 +20,8 @@ from tocsin.wire import Style
 
 # Small bursts fit every worker and large ones do not: a style can be best for one kind and worst for the other.
 SMALL: Final = 6
+# Of a burst without two answers: worse than any that has them.
+_UNKNOWN: Final = 2**63
 # How often each style is looked at before one is preferred to the end, and how often another has its turn then.
 _LOOKS: Final = 4
 _OTHERS_EVERY: Final = 10
@@ -28,8 +31,8 @@ _NEED_A_CANARY: Final[frozenset[Style]] = frozenset({"empty-end"})
 _VOIDS: Final = 2
 
 
-def overlap(history: History, lone_statuses: Collection[str]) -> float:
-    """How much of a burst was in the service at once, from 0 (one after the other) to 1. An estimate, and no verdict.
+def answer_gap_us(history: History, lone_statuses: Collection[str]) -> int | None:
+    """How far the answers of a burst lie apart on average: the less, the more overlap. None: too few answers.
 
     Args:
         history: of a burst that was delivered.
@@ -37,28 +40,10 @@ def overlap(history: History, lone_statuses: Collection[str]) -> float:
     """
     returned = [operation.returned_at_us for operation in history if operation.returned_at_us is not None]
     if len(returned) < 2:  # noqa: PLR2004  it takes two to overlap
-        return 0.0
+        return None
     if set(history.statuses()) - set(lone_statuses):
-        return 1.0
-    last_called = max(operation.called_at_us for operation in history)
-    first, last = min(returned) - last_called, max(returned) - last_called
-    if first <= 0 or last <= 0:
-        return 0.0
-    # One after the other, the first is back after 1/n of the time.
-    in_turn = 1 / len(returned)
-    return max(0.0, (first / last - in_turn) / (1 - in_turn))
-
-
-@dataclass(slots=True)
-class _Learned:
-    """What one style showed with bursts of one kind of size."""
-
-    bursts: int = 0
-    overlap: float = 0.0
-
-    @property
-    def mean(self) -> float:
-        return self.overlap / self.bursts if self.bursts else 0.0
+        return 0
+    return (max(returned) - min(returned)) // (len(returned) - 1)
 
 
 @dataclass(slots=True)
@@ -74,7 +59,7 @@ class Rotation:
     styles: list[Style]
     unasked: list[Style] = field(default_factory=list)
     set_aside: dict[str, str] = field(default_factory=dict)
-    _learned: dict[tuple[Style, bool], _Learned] = field(default_factory=dict, init=False)
+    _gaps: dict[tuple[Style, bool], list[int]] = field(default_factory=dict, init=False)
     _voids: dict[Style, int] = field(default_factory=dict, init=False)
     _turns: dict[bool, int] = field(default_factory=dict, init=False)
 
@@ -99,8 +84,8 @@ class Rotation:
         small = size <= SMALL
         turn = self._turns.get(small, 0)
         self._turns[small] = turn + 1
-        least = min(self.styles, key=lambda style: self._of(style, small).bursts)
-        every = 2 if self._of(least, small).bursts < _LOOKS else _OTHERS_EVERY
+        least = min(self.styles, key=lambda style: len(self._of(style, small)))
+        every = 2 if len(self._of(least, small)) < _LOOKS else _OTHERS_EVERY
         return least if turn % every == 1 else self.best(small=small)
 
     @property
@@ -112,19 +97,17 @@ class Rotation:
         return f"only the style {self.styles[0]} can be delivered, and none is trusted alone ({reasons})"
 
     def best(self, *, small: bool) -> Style:
-        """The style that overlapped most so far; the usual one, as long as nothing is known."""
-        return max(self.styles, key=lambda style: self._of(style, small).mean)
+        """The style whose answers were closest together so far; the usual one, as long as nothing is known."""
+        return min(self.styles, key=lambda style: median(self._of(style, small) or [_UNKNOWN]))
 
-    def delivered(self, style: Style, size: int, overlapped: float) -> None:
-        """Learn from a burst that was delivered."""
-        learned = self._learned.setdefault((style, size <= SMALL), _Learned())
-        learned.bursts += 1
-        learned.overlap += overlapped
+    def delivered(self, style: Style, size: int, gap_us: int | None) -> None:
+        """Learn from a burst that was delivered; see `answer_gap_us`."""
+        self._of(style, size <= SMALL).append(_UNKNOWN if gap_us is None else gap_us)
 
     def undelivered(self, style: Style, reason: str) -> None:
         """Learn from a burst that was not: a style that never is one, while others are left, is set aside."""
         self._voids[style] = self._voids.get(style, 0) + 1
-        never = not any(self._of(style, small).bursts for small in (True, False))
+        never = not any(self._of(style, small) for small in (True, False))
         if never and self._voids[style] >= _VOIDS and len(self.styles) > 1:
             self.styles.remove(style)
             self.set_aside[style] = reason
@@ -133,7 +116,7 @@ class Rotation:
         """As a report shows it."""
         facts: dict[str, Json] = {
             "preferred": {kind: self.best(small=small) for kind, small in _KINDS},
-            "estimated_overlap": {f"{style}, {kind}": told for style, kind, told in self._seen()},
+            "answers_apart_us": {f"{style}, {kind}": told for style, kind, told in self._seen()},
         }
         if self.set_aside:
             facts["set_aside"] = dict(self.set_aside)
@@ -142,12 +125,12 @@ class Rotation:
     def _seen(self) -> Iterator[tuple[Style, str, Json]]:
         for style in self.styles:
             for kind, small in _KINDS:
-                learned = self._of(style, small)
-                if learned.bursts:
-                    yield style, kind, {"mean": round(learned.mean, 2), "bursts": learned.bursts}
+                gaps = [gap for gap in self._of(style, small) if gap != _UNKNOWN]
+                if gaps:
+                    yield style, kind, {"median": int(median(gaps)), "bursts": len(gaps)}
 
-    def _of(self, style: Style, small: bool) -> _Learned:  # noqa: FBT001  a key, as it stands in the table
-        return self._learned.get((style, small), _Learned())
+    def _of(self, style: Style, small: bool) -> list[int]:  # noqa: FBT001  a key, as it stands in the table
+        return self._gaps.setdefault((style, small), [])
 
 
 _KINDS: Final[Sequence[tuple[str, bool]]] = ((f"up to {SMALL} members", True), ("more", False))

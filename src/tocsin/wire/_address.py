@@ -6,13 +6,29 @@ Nothing here or anywhere in this package reads a proxy variable or follows a red
 import ipaddress
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from tocsin.wire._errors import DeliveryError, Failure, RequestError
 from tocsin.wire._url import DEFAULT_PORTS, MAX_PORT, Origin, parse_origin
 
 # Written out because `is_loopback` of the standard library also takes ::ffff:127.0.0.1 from Python 3.13 on.
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+Protocol: TypeAlias = Literal["auto", "http/1.1", "h2", "h2c"]
+_NEEDS_SCHEME: Final = {"h2": "https", "h2c": "http"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose certificates are believed.
+
+    Args:
+        ca_file: a PEM file of authorities, in place of the system's.
+        insecure: believe every certificate. Whoever says so has to say it in the report too.
+    """
+
+    ca_file: str = ""
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +41,12 @@ class Address:
         port: TCP port.
         ip: the address that is connected to.
         other_ips: what else the name resolved to. Never connected to; see `is_loopback`.
+        protocol: what is spoken. "auto": what the server chooses by ALPN, and HTTP/1.1 where there is no TLS.
+        trust: whose certificates are believed; https only.
+        why: why this protocol, as a clause, where somebody has chosen; see `chosen`.
 
     Raises:
-        RequestError: the port is out of range, or an IP address is none.
+        RequestError: the port is out of range, an IP address is none, or the protocol is not one of the URL scheme's.
     """
 
     url_scheme: str
@@ -35,8 +54,14 @@ class Address:
     port: int
     ip: str
     other_ips: tuple[str, ...] = ()
+    protocol: Protocol = "auto"
+    trust: Trust = Trust()
+    why: str = ""
 
     def __post_init__(self) -> None:
+        wanted = _NEEDS_SCHEME.get(self.protocol, self.url_scheme)
+        if wanted != self.url_scheme:
+            raise RequestError(f"{self.protocol} goes with {wanted}://, and the address is {self.url_scheme}://")
         if not 0 < self.port <= MAX_PORT:
             raise RequestError(f"the address has port {self.port}, wanted one from 1 to {MAX_PORT}")
         for ip in (self.ip, *self.other_ips):

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from tocsin.history import History
 from tocsin.wire._errors import Failure, RequestError
 from tocsin.wire._response import Response
+from tocsin.wire._styles import Style
 
 Proof = Literal["tcp_info", "unverified"]
 
@@ -23,12 +24,17 @@ class Burst:
         labels: what each is, in words that name no secret; they go into the history and the reasons.
         hold_s: how long everything but the last byte lies with the server before the gate opens.
         timeout_s: how long connecting and sending the prefixes may take, and again how long the answers may take.
+        style: how they are held back and let go; None for the usual one of the protocol. See `styles_of`.
+        offsets_us: how long after the gate opens each is to leave; () for all at once. On HTTP/2 every different offset
+            is a write of its own.
     """
 
     requests: tuple[bytes, ...] = field(repr=False)
     labels: tuple[str, ...]
     hold_s: float = HOLD_S
     timeout_s: float = 10.0
+    style: Style | None = None
+    offsets_us: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.requests:
@@ -39,6 +45,10 @@ class Burst:
             raise RequestError(f"hold_s is {self.hold_s}, wanted 0 or more")
         if self.timeout_s <= 0:
             raise RequestError(f"timeout_s is {self.timeout_s}, wanted more than 0")
+        if self.offsets_us and len(self.offsets_us) != len(self.requests):
+            raise RequestError(f"the burst has {len(self.requests)} requests and {len(self.offsets_us)} offsets")
+        if min(self.offsets_us, default=0) < 0:
+            raise RequestError(f"an offset is {min(self.offsets_us)} us, wanted 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Delivery:
     """What became of a burst.
 
     Args:
-        history: the members in the order of their release; empty if the gate was not opened.
+        history: the members in the order in which they were sent; empty if the gate was not opened.
         responses: in the order of `Burst.requests`; None for a member without a complete answer.
         void: "" if the burst was delivered as planned, else the reason why not, as a sentence. A void burst proves
             nothing, but it may have had effects if the gate was opened.
@@ -56,6 +66,12 @@ class Delivery:
         failures: why a member has no answer, in the order of `Burst.requests`; None for an answered one, and for all of
             them that were not asked because the gate stayed shut.
         gate_opened_ns: when the gate opened, on `time.monotonic_ns()`; None if it was not opened.
+        protocol: what was spoken: "http/1.1", "h2" (over TLS) or "h2c" (in cleartext).
+        style: how the members were held back and let go.
+        choice: why this protocol and so many connections, as a sentence.
+        connections: how many there were.
+        offsets_us: when each member left, from the opening of the gate, in the order of `Burst.requests`; () if it was
+            not opened.
     """
 
     history: History
@@ -65,6 +81,11 @@ class Delivery:
     send_skew_us: int
     failures: tuple[Failure | None, ...] = ()
     gate_opened_ns: int | None = None
+    protocol: str = ""
+    style: str = ""
+    choice: str = ""
+    connections: int = 0
+    offsets_us: tuple[int, ...] = ()
 
     @property
     def unanswered(self) -> bool:

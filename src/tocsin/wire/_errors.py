@@ -23,12 +23,22 @@ class Failure(StrEnum):
     CLOSED = "closed"  # the peer ended the connection before its answer was complete
     NOT_HTTP = "not_http"
     TOO_LARGE = "too_large"
-    UNSUPPORTED = "unsupported"  # by this version
+    UNSUPPORTED = "unsupported"  # by the server, or by this version
+    UNTRUSTED = "untrusted"  # the certificate is not one that is believed
+    NOT_TLS = "not_tls"  # no TLS connection came about
+    STREAM_REFUSED = "stream_refused"  # HTTP/2: the server says that it did not look at the request
 
 
 # A retry of these can end differently with the same request and the same settings.
 _RETRY_CAN_HELP = frozenset(
-    {Failure.REFUSED, Failure.UNREACHABLE, Failure.EXHAUSTED, Failure.TIMED_OUT, Failure.CLOSED}
+    {
+        Failure.REFUSED,
+        Failure.UNREACHABLE,
+        Failure.EXHAUSTED,
+        Failure.TIMED_OUT,
+        Failure.CLOSED,
+        Failure.STREAM_REFUSED,
+    }
 )
 
 _BY_ERRNO = {
@@ -52,10 +62,26 @@ _SAID = {
     Failure.EXHAUSTED: "this machine has no socket or port left; close some, or raise the limit on open files",
     Failure.TIMED_OUT: "nothing came in time",
     Failure.CLOSED: "the connection was closed before the answer was complete",
-    Failure.NOT_HTTP: "what came back is not HTTP/1.1",
+    Failure.NOT_HTTP: "what came back is not HTTP",
     Failure.TOO_LARGE: "the answer is larger than the cap of 1 MiB",
-    Failure.UNSUPPORTED: "this version cannot do that",
+    Failure.UNSUPPORTED: "that is not supported",
+    Failure.UNTRUSTED: "the certificate is not trusted",
+    Failure.NOT_TLS: "the TLS handshake failed; is it https that the server speaks there?",
+    Failure.STREAM_REFUSED: "the server refused the stream",
 }
+
+
+class LineError(OSError):
+    """The end of a connection for a reason that the operating system knows nothing of.
+
+    Args:
+        failure: what it is.
+        detail: more about it, as a clause that repeats nothing that the peer sent; by default what is usual.
+    """
+
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(detail or _SAID[failure])
+        self.failure = failure
 
 
 def said(failure: Failure) -> str:
@@ -64,7 +90,9 @@ def said(failure: Failure) -> str:
 
 
 def failure_of(error: OSError) -> Failure:
-    """Which failure an error of the operating system is; UNREACHABLE for those that name no other."""
+    """Which failure an error of a connection is; UNREACHABLE for those that name no other."""
+    if isinstance(error, LineError):
+        return error.failure
     return _BY_ERRNO.get(error.errno or 0, Failure.UNREACHABLE)
 
 

@@ -1,6 +1,6 @@
-"""Last-byte sync for HTTP/1.1: request -> (prefix, withheld). PURE.
+"""HTTP/1.1: request -> (prefix, withheld). PURE.
 
-Rule: no prefix lets a server finish a request, and the one withheld byte lets every server finish it.
+Rule: no prefix lets a server finish a request, and what is withheld lets every server finish it.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,7 @@ from tocsin.wire._errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is sent early and what is held back. Not in `repr`: a request holds a live signature.
-
-    Args:
-        prefix: all of the request but its last byte.
-        withheld: that byte.
-    """
+    """What is sent early and what is held back. Not in `repr`: a request holds a live signature."""
 
     prefix: bytes = field(repr=False)
     withheld: bytes = field(repr=False)
@@ -41,6 +36,12 @@ def last_byte(request: bytes) -> Split:
     except h11.RemoteProtocolError:
         raise RequestError("the request is not HTTP/1.1 as a strict server reads it, so no burst can hold it") from None
     return split
+
+
+def whole(request: bytes) -> Split:
+    """Hold back all of it. Raises RequestError as `last_byte` does."""
+    last_byte(request)
+    return Split(b"", request)
 
 
 def _finishes(server: h11.Connection, data: bytes) -> bool:

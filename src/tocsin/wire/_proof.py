@@ -1,16 +1,19 @@
 """What the kernel says about a connection -> whether the burst left as planned. PURE.
 
-Rule: one data segment per connection is due at the gate, after a prefix that the peer's kernel has acknowledged. More,
-fewer or repeated segments mean that the requests did not land together.
+Rule: what is due at the gate is as few data segments per write as hold it, one but for long writes, after a prefix that
+the peer's kernel has acknowledged. More, fewer or repeated segments mean that the requests did not land together.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 # Offsets in `struct tcp_info` of include/uapi/linux/tcp.h. The struct only ever grows, so they hold wherever it is at
 # least this long; tcpi_data_segs_out is there since Linux 4.6.
+_SEGMENT_BYTES: Final = 16
 _UNACKED: Final = 24
+_ROUND_TRIP: Final = 68
 _TOTAL_RETRANS: Final = 100
 _NOTSENT_BYTES: Final = 144
 _DATA_SEGS_OUT: Final = 156
@@ -28,12 +31,16 @@ class Sample:
         unacknowledged: how many of them the peer's kernel has not confirmed.
         unsent_bytes: what lies in our own kernel, because the peer's buffer is full.
         retransmissions: how many segments were repeated so far.
+        segment_bytes: how much a segment holds at most.
+        round_trip_us: how long an acknowledgement takes, smoothed.
     """
 
     data_segments: int
     unacknowledged: int
     unsent_bytes: int
     retransmissions: int
+    segment_bytes: int
+    round_trip_us: int
 
     @property
     def settled(self) -> bool:
@@ -50,6 +57,8 @@ def parse_tcp_info(raw: bytes) -> Sample | None:
         unacknowledged=_counter(raw, _UNACKED),
         unsent_bytes=_counter(raw, _NOTSENT_BYTES),
         retransmissions=_counter(raw, _TOTAL_RETRANS),
+        segment_bytes=max(_counter(raw, _SEGMENT_BYTES), 1),
+        round_trip_us=_counter(raw, _ROUND_TRIP),
     )
 
 
@@ -65,12 +74,19 @@ def parked_fault(sample: Sample | None) -> str:
     )
 
 
-def release_fault(before: Sample, after: Sample) -> str:
-    """What can be said against a member, from a sample before the gate and one after it; "" if nothing."""
+def release_fault(before: Sample, after: Sample, writes: Sequence[int]) -> str:
+    """What can be said against the members of a connection; "" if nothing.
+
+    Args:
+        before: as the connection was before the gate.
+        after: as it was when all had been written, with the repetitions that there were until the end.
+        writes: how many bytes each write at the gate had.
+    """
     # Repeats first: a repeated segment is counted among the data segments too.
     if after.retransmissions != before.retransmissions:
         return "had segments retransmitted after the gate opened, so it did not land with the others"
     segments = (after.data_segments - before.data_segments) % _WRAP
-    if segments != 1:
-        return f"sent {segments} segments at the gate, where 1 was due"
+    due = sum(max(-(-size // before.segment_bytes), 1) for size in writes)
+    if segments != due:
+        return f"sent {segments} segments at the gate, where {due} {'was' if due == 1 else 'were'} due"
     return ""

@@ -56,6 +56,11 @@ class ResponseReader:
         self._head: h11.Response | None = None
         self._body = bytearray()
 
+    @property
+    def status(self) -> int | None:
+        """Of the final answer, as soon as its head is there."""
+        return None if self._head is None else self._head.status_code
+
     def receive(self, data: bytes) -> Response | Failure | None:
         """Take the next piece, b"" for the end of the connection. None: the answer goes on.
 

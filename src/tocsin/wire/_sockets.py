@@ -44,6 +44,9 @@ class TcpTransport:
         self._refusal = 0 if code == errno.EINPROGRESS else code
         # The socket's own method: at the gate there is no frame of ours between the loop and the system call.
         self.release = self._socket.send
+        self.awaits_peer = False
+        self.pending = False
+        self.alpn = ""
 
     def fileno(self) -> int:
         """See Transport."""

@@ -20,6 +20,18 @@ class Arrival(NamedTuple):
 class Transport(Protocol):
     """One connection on its way from opening to closed."""
 
+    @property
+    def awaits_peer(self) -> bool:
+        """Whether, while opening, the next step is the peer's: wait for bytes, not for room."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether bytes that `send` took still wait to leave."""
+
+    @property
+    def alpn(self) -> str:
+        """The protocol that the server chose, "" where nothing was chosen."""
+
     def fileno(self) -> int:
         """The descriptor to wait on."""
 
@@ -31,14 +43,18 @@ class Transport(Protocol):
         """
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send what fits now; how many bytes that was, 0 if none.
+        """Send what fits now, what is `pending` first; how many bytes of `data` were taken, 0 if none.
 
         Raises:
             OSError: the connection has ended.
         """
 
     def seal(self, withheld: bytes) -> bytes:
-        """Turn what is withheld into the octets to write at the gate, ahead of time."""
+        """Turn what is withheld into the octets to write at the gate, ahead of time.
+
+        From here on nothing may be sent until all that was sealed has been released, in the order of the sealing:
+        under TLS every record has its number.
+        """
 
     def release(self, sealed: bytes, /) -> int:
         """Write sealed octets, with nothing between the caller and the kernel; how many of them it took.
@@ -48,7 +64,7 @@ class Transport(Protocol):
         """
 
     def receive(self) -> Arrival | None:
-        """What has arrived, with the instant at which the kernel had the last of it; None for nothing yet.
+        """What has arrived, with the instant at which the kernel had the last of it; None for nothing to read yet.
 
         Raises:
             OSError: the connection was reset.

@@ -7,11 +7,11 @@ the first member that has one and counts the others; it never repeats what a ser
 from collections.abc import Sequence
 
 from tocsin.wire._errors import Failure, said
-from tocsin.wire._response import Response
 
 _EARLY = {
-    Failure.NOT_HTTP: "was sent something that is not HTTP/1.1",
+    Failure.NOT_HTTP: "was sent something that is not HTTP",
     Failure.TOO_LARGE: "was sent an answer larger than the cap",
+    Failure.STREAM_REFUSED: "was refused by the server",
 }
 
 
@@ -35,13 +35,18 @@ def prefix_fault(unsent_bytes: int, within_s: float) -> str:
     return f"still had {unsent_bytes} bytes of its prefix to send after {within_s:g} s" if unsent_bytes else ""
 
 
-def early_fault(response: Response | None, failure: Failure | None) -> str:
-    """Of a member that had to be waiting for its last byte."""
-    if response:
-        return f"was answered {response.status} before the gate opened, so the server did not wait for its last byte"
+def early_fault(status: int | None, failure: Failure | None) -> str:
+    """Of a member that had to be waiting for what is withheld."""
+    if status is not None:
+        return f"was answered {status} before the gate opened, so the server did not wait for the rest of it"
     return f"{_EARLY.get(failure, 'was cut off')} before the gate opened" if failure else ""
 
 
 def gate_fault(*, whole: bool) -> str:
-    """Of a member whose withheld byte had to leave."""
+    """Of a member whose withheld bytes had to leave."""
     return "" if whole else "was cut off just as the gate opened"
+
+
+def refused_fault(failure: Failure | None) -> str:
+    """Of a member that had to be looked at: a refused stream was not (RFC 9113 section 8.7)."""
+    return "was refused by the server, so it did not run" if failure is Failure.STREAM_REFUSED else ""
