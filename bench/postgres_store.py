@@ -21,24 +21,21 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Thread
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 
 from bench._host import facts
 from bench._rounds import ratio
+from lab._database import Database
+from lab._postgres import Cluster, missing
 from tocsin.guard.stores import Claim, Granted
-from tocsin.guard.stores.postgres import AsyncPostgresStore, PostgresStore
+from tocsin.guard.stores.postgres import AsyncPostgresStore, PostgresStore, schema_sql
 from tocsin.guard.stores.postgres._async_unit import AsyncUnit
 from tocsin.guard.testing import ANSWER
-
-if TYPE_CHECKING:  # found by its path, when it is wanted
-    from tests.guard.postgres.cluster import Cluster, Database
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results" / "postgres_store.json"
@@ -205,7 +202,7 @@ async def repeat_async(transact: TransactAsync, seconds: float) -> int:
     return count
 
 
-def server_cpu_s(database: "Database") -> float:
+def server_cpu_s(database: Database) -> float:
     """Processor time of the server's sessions, as Linux counts it."""
     pids = database.query(
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -214,9 +211,8 @@ def server_cpu_s(database: "Database") -> float:
     return sum(int(each.read_text().split()[0]) for each in schedules if each.exists()) / 1e9
 
 
-@contextmanager
-def filled(database: "Database", kept: int) -> Iterator[None]:
-    """So many claims in the table."""
+def fill(database: Database, kept: int) -> None:
+    """Leave so many claims in the table."""
     database.query("TRUNCATE tocsin_claims")
     with psycopg.connect(database.conninfo(), autocommit=True) as connection:
         connection.execute(
@@ -224,10 +220,9 @@ def filled(database: "Database", kept: int) -> Iterator[None]:
         )
         connection.execute("VACUUM (ANALYZE) tocsin_claims")
         connection.execute("CHECKPOINT")
-    yield
 
 
-def measure(database: "Database", kept: int, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(database: Database, kept: int, rounds: int, seconds: float) -> dict[str, Any]:
     per_s: dict[tuple[str, int, str], list[float]] = defaultdict(list)
     cpu_us: dict[tuple[str, int, str], list[tuple[float, float]]] = defaultdict(list)
     ways: dict[str, type[Threads | Tasks]] = {"threads": Threads, "tasks": Tasks}
@@ -268,18 +263,6 @@ def measure(database: "Database", kept: int, rounds: int, seconds: float) -> dic
     }
 
 
-def cluster() -> "Cluster":
-    """The server of the tests."""
-    # Several packages on PyPI install a `tests` of their own, which would be found before this folder without __init__.
-    sys.modules["tests"] = ModuleType("tests")
-    sys.modules["tests"].__path__ = [str(ROOT / "tests")]
-    from tests.guard.postgres.cluster import WANTED, Cluster, found  # noqa: PLC0415  only now is it ours
-
-    if found("initdb") is None:
-        raise SystemExit(WANTED)
-    return Cluster("shared_buffers=128MB", "deadlock_timeout=1s", "max_connections=300")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -290,14 +273,18 @@ def main() -> int:
     rounds, seconds = (4, 0.4) if args.quick else (args.rounds, args.seconds)
     logging.disable(logging.CRITICAL)
     result: dict[str, Any] = {"what": "transactions a second", "host": facts(), "rounds": rounds, "seconds": seconds}
-    with cluster() as running, running.database() as database:
+    if missing():
+        raise SystemExit(missing())
+    with Cluster("shared_buffers=128MB", "deadlock_timeout=1s", "max_connections=300") as running:
+        database = Database.create(running, "bench")
+        database.query(schema_sql())
         result["server"] = database.value("SHOW server_version")
         result["psycopg"] = f"{psycopg.__version__} ({psycopg.pq.__impl__})"
         database.query("CREATE TABLE stock (item integer PRIMARY KEY, pieces integer NOT NULL) WITH (fillfactor = 50)")
         database.query("INSERT INTO stock SELECT n, 1000000000 FROM generate_series(0, 999) n")
         for kept in (0, args.kept):
-            with filled(database, kept):
-                result[f"{kept} claims kept"] = measure(database, kept, rounds, seconds)
+            fill(database, kept)
+            result[f"{kept} claims kept"] = measure(database, kept, rounds, seconds)
     if not args.quick:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

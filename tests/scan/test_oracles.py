@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.guard.postgres.cluster import WANTED, Cluster, found
+from lab._postgres import missing
+from tests.guard.postgres.cluster import Cluster
 from tests.scan.services.desk import Desk
 from tests.scan.services.oracled import (
     Answering,
@@ -314,8 +315,8 @@ def test_an_answer_that_is_no_json_is_looked_at_as_text() -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Any:
     """A PostgreSQL server of these tests."""
-    if found("initdb") is None or found("postgres") is None:
-        pytest.skip(WANTED)
+    if missing():
+        pytest.skip(missing())
     with Cluster("fsync=off") as running:
         yield running
 

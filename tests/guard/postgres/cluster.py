@@ -1,128 +1,27 @@
-"""A PostgreSQL server of the tests: a temporary directory, a port that the kernel chose, a user that is not root."""
+"""PostgreSQL and PgBouncer for tests: databases with the guard's tables, and questions to them."""
 
-import os
-import pwd
 import shutil
-import socket
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
+from lab._database import Database as AnyDatabase
+from lab._postgres import Cluster as Server
+from lab._postgres import Daemon, free_port
 from tocsin.guard.stores.postgres import schema_sql
 
-WANTED = "no PostgreSQL server found; apt-get install postgresql"
 # Whether so many sessions of this database wait for a lock.
 WAITING = "SELECT count(*) >= %s FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 _NUMBERS = count(1)
 
 
-def found(program: str) -> str | None:
-    """Where a program of PostgreSQL is: in PATH, or where Debian keeps it, the newest first."""
-    kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: -float(path.parts[4]))
-    return str(kept[0]) if kept else shutil.which(program)
-
-
-def other_user() -> str | None:
-    """Whom a server runs as that refuses root; None: we are not root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
-
-
-# Ends the server when its standard input ends, which also happens when the tests are killed.
-_LEASHED = '"$@" & read -r _; kill -s "$STOP" $!; wait $!'
-
-
-@dataclass(slots=True)
-class Daemon:
-    """A server process that says on standard error when it is ready, and is stopped by a signal."""
-
-    command: list[str]
-    ready: str
-    signal: str
-    process: "subprocess.Popen[str] | None" = None
-    reader: Thread | None = None
-    log: list[str] = field(default_factory=list)
-
-    def start(self) -> None:
-        user = other_user()
-        identity: dict[str, Any] = {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid}
-        self.process = subprocess.Popen(
-            ["sh", "-c", _LEASHED, "sh", *self.command],
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"LC_ALL": "C", "STOP": self.signal},
-            **identity,
-        )
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if self.ready in line:
-                break
-        else:
-            self.stop()
-            raise AssertionError("".join(self.log))
-        # Unread, a full pipe would stop the server.
-        self.reader = Thread(target=self._read, args=(self.process.stderr,))
-        self.reader.start()
-
-    def stop(self) -> None:
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-        if self.reader is not None:
-            self.reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-    def _read(self, stream: IO[str]) -> None:
-        self.log.extend(stream)
-
-
-@dataclass(slots=True)
-class Database:
+class Database(AnyDatabase):
     """One database, with the guard's tables and a table of orders."""
-
-    port: int
-    name: str
-
-    def conninfo(self, **more: str | int) -> str:
-        usual: dict[str, str | int] = {
-            "host": "127.0.0.1",
-            "port": self.port,
-            "dbname": self.name,
-            "user": "tocsin",
-            "sslmode": "disable",
-        }
-        return make_conninfo("", **(usual | more))
-
-    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Run a statement on a connection of its own; what it returned."""
-        with closing(psycopg.connect(self.conninfo(), autocommit=True)) as connection:
-            cursor = connection.execute(sql.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description is not None else []
-
-    def value(self, sql: str, *parameters: object) -> Any:
-        return self.query(sql, *parameters)[0][0]
 
     @property
     def orders(self) -> list[str]:
@@ -146,56 +45,12 @@ class Database:
         raise AssertionError("it did not come about")
 
 
-class Cluster:
-    """A running server; `database` makes databases on it.
-
-    Args:
-        settings: for postgresql.conf. Without fsync where no test pulls the plug.
-    """
-
-    def __init__(self, *settings: str) -> None:
-        initdb, postgres = found("initdb"), found("postgres")
-        assert initdb is not None
-        assert postgres is not None
-        self.directory = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
-        user = other_user()
-        identity: dict[str, Any] = {}
-        if user is not None:
-            shutil.chown(self.directory, user)
-            identity = {"user": user, "group": pwd.getpwnam(user).pw_gid}
-        data = self.directory / "data"
-        subprocess.run(
-            [initdb, "-D", str(data), "-U", "tocsin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            check=True,
-            capture_output=True,
-            cwd="/",
-            **identity,
-        )
-        self.port = free_port()
-        options = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}"]
-        options += ["max_connections=150", "deadlock_timeout=50ms", "shared_buffers=32MB", *settings]
-        arguments = [part for option in options for part in ("-c", option)]
-        self._daemon = Daemon([postgres, "-D", str(data), *arguments], "ready to accept connections", "QUIT")
-        self._daemon.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._daemon.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def stop(self) -> None:
-        """An immediate shut-down: what a crash leaves behind, without the crash of the machine."""
-        self._daemon.stop()
-
-    def start(self) -> None:
-        self._daemon.start()
+class Cluster(Server):
+    """A running server; `database` makes databases on it."""
 
     def create(self, name: str) -> Database:
         """An empty database."""
-        Database(self.port, "postgres").query(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        return Database(self.port, name)
+        return Database.create(self, name)
 
     @contextmanager
     def database(self) -> Iterator[Database]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.guard.postgres.cluster import WANTED, Cluster, Database, found
+from lab._postgres import missing
+from tests.guard.postgres.cluster import Cluster, Database
 from tests.guard.postgres.relay import Relay
 from tests.guard.postgres.shop import PostgresShop
 from tocsin.guard.stores.postgres import PostgresStore
@@ -15,8 +16,8 @@ MakeShop = Callable[..., PostgresShop]
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One server for all tests that do not stop it."""
-    if found("initdb") is None or found("postgres") is None:
-        pytest.skip(WANTED)
+    if missing():
+        pytest.skip(missing())
     with Cluster("fsync=off") as running:
         yield running
 

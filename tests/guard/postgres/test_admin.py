@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from tests.guard.postgres.cluster import Cluster, Database, free_port
+from lab._postgres import free_port
+from tests.guard.postgres.cluster import Cluster, Database
 from tests.guard.postgres.shop import PostgresShop
 from tests.guard.test_flask_concurrency import together
 from tocsin.cli import main

@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.guard.postgres.cluster import Cluster, Database, free_port
+from lab._postgres import free_port
+from tests.guard.postgres.cluster import Cluster, Database
 from tests.guard.postgres.conftest import MakeShop
 from tests.guard.postgres.shop import PostgresShop, write_order
 from tests.guard.test_flask_concurrency import together
