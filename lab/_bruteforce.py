@@ -1,4 +1,4 @@
-"""Race an order service with plain threads and read the outcome from its database file: ground truth.
+"""Race a service with plain threads and read the outcome from its database or ledger: ground truth.
 
 Shares no code with the scanner, nor with tocsin.signing: what both would get wrong, this does not. It is cruder than
 the scanner's bursts on purpose, so that a race it sees is there beyond doubt; what it does not see may still exist.
@@ -18,6 +18,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import psycopg
+
 from lab._launch import Running
 
 TIMEOUT_S = 30.0
@@ -31,10 +33,10 @@ def sign_hex(body: bytes, _idempotency_key: str, secret: str) -> dict[str, str]:
     return {"X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
-def sign_tocsin_v1(body: bytes, idempotency_key: str, secret: str) -> dict[str, str]:
-    """The scheme tocsin-v1, from its description: eight lines under the signature, for POST /order without query."""
+def sign_tocsin_v1(body: bytes, idempotency_key: str, secret: str, path: str = "/order") -> dict[str, str]:
+    """The scheme tocsin-v1, from its description: eight lines under the signature, for a POST without query."""
     timestamp, key_id = str(int(time.time())), "lab"
-    lines = ["tocsin-v1", timestamp, key_id, "POST", "/order", "", idempotency_key, hashlib.sha256(body).hexdigest()]
+    lines = ["tocsin-v1", timestamp, key_id, "POST", path, "", idempotency_key, hashlib.sha256(body).hexdigest()]
     signature = hmac.new(secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
     return {"Idempotency-Key": idempotency_key, "Tocsin-Signature": f"t={timestamp},k={key_id},v1={signature}"}
 
@@ -48,31 +50,33 @@ class Answer:
     body: bytes
 
 
-def post(connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str]) -> Answer:
-    """POST /order on that connection, and the whole answer."""
-    connection.request("POST", "/order", body, headers)
+def post(connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str], path: str = "/order") -> Answer:
+    """POST on that connection, and the whole answer."""
+    connection.request("POST", path, body, headers)
     got = connection.getresponse()
     return Answer(got.status, dict(got.getheaders()), got.read())
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDesk:
-    """An order service under attack.
+    """An order service under attack; with another path, a service of another kind, whose bodies are made elsewhere.
 
     Args:
         running: the service.
         sign: how its requests are signed.
         has_stock: whether it knows items and their stock.
+        path: where its requests go.
     """
 
     running: Running
     sign: Signer
     has_stock: bool = True
+    path: str = "/order"
 
     def send(self, body: bytes, headers: dict[str, str]) -> Answer:
-        """One POST /order on a connection of its own. Raises OSError or HTTPException if no answer comes."""
+        """One POST on a connection of its own. Raises OSError or HTTPException if no answer comes."""
         with closing(self._connection()) as connection:
-            return post(connection, body, headers)
+            return post(connection, body, headers, self.path)
 
     def volley(self, orders: Sequence[tuple[bytes, dict[str, str]]]) -> list[Answer]:
         """All orders at once: a thread and an open connection each, let go by one barrier. Raises as send does."""
@@ -80,7 +84,7 @@ class OrderDesk:
 
         def fire(connection: http.client.HTTPConnection, order: tuple[bytes, dict[str, str]]) -> Answer:
             barrier.wait(TIMEOUT_S)
-            return post(connection, *order)
+            return post(connection, *order, self.path)
 
         with ExitStack() as stack, ThreadPoolExecutor(len(orders)) as threads:
             connections = [stack.enter_context(closing(self._connection())) for _ in orders]
@@ -107,9 +111,19 @@ class OrderDesk:
             return str(json.load(connection.getresponse())["item"])
 
     def query(self, statement: str, *values: object) -> int:
-        """One number, straight from the database file, past the service's own read endpoints."""
+        """One number, straight from the database, past the service's own read endpoints."""
+        if self.running.database is not None:
+            with psycopg.connect(self.running.database.url) as server:
+                found = server.execute(statement.replace("?", "%s").encode(), values).fetchone()
+            assert found is not None
+            return int(found[0])
         with closing(sqlite3.connect(self.running.data / "orders.db")) as db:
             return int(db.execute(statement, values).fetchone()[0])
+
+    def noted(self, name: str, value: str) -> int:
+        """How many lines of the service's ledger, a file of JSON objects, have that value under that name."""
+        lines = (self.running.data / "ledger.jsonl").read_text().splitlines()
+        return sum(json.loads(line).get(name) == value for line in lines)
 
     def duplicates(self, size: int) -> int:
         """Send one signed order `size` times at once; how often was it applied?"""

@@ -14,7 +14,7 @@ def test_a_quick_scan_of_the_guarded_service_finds_nothing(tmp_path: Path) -> No
     with start("flask-guarded") as running:
         scanned = scan(running, tmp_path, quick=True)
     assert "VIOLATED" not in scanned.verdicts().values()
-    assert len(scanned.verdicts()) == 10
+    assert len(scanned.verdicts()) == 14
     assert scanned.html.exists()
 
 

@@ -6,20 +6,29 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fastapi.testclient import TestClient
 
 from lab import _services
 from lab._expected import Truth, mismatches, truths
-from lab._services import LabError, find, names
+from lab._services import LAB, LabError, find, names
 from tocsin import scan
 
 CHECKS = {check.id for check in scan.CHECKS}
 VERDICTS = {"VIOLATED", "NOT_OBSERVED", "INCONCLUSIVE", "NOT_APPLICABLE"}
 
 
-def load_app(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+STRANGER, OURSELVES = "192.0.2.7", "127.0.0.1"
+# Those that need a database to be imported, or are in another language, listen on loopback alone as these do.
+FLASK = [name for name in names() if name.startswith("flask-") and not find(name).postgres]
+FASTAPI = [name for name in names() if name.startswith("fastapi-")]
+
+
+def load_app(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("LAB_SECRET", "only-for-this-test")
     monkeypatch.setenv("LAB_DATA", str(tmp_path))
-    spec = importlib.util.spec_from_file_location(f"app_of_{name.replace('-', '_')}", find(name).folder / "app.py")
+    monkeypatch.setenv("LAB_DATABASE", "postgresql://nobody.invalid/none")
+    monkeypatch.setenv("LAB_TRAP", "random-ids")
+    spec = importlib.util.spec_from_file_location(f"app_of_{folder.name.replace('-', '_')}", folder / "app.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -50,15 +59,24 @@ def test_no_two_services_share_a_port() -> None:
     assert len({find(name).port for name in names()}) == len(names())
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [*FLASK, "traps"])
 def test_strangers_may_neither_reset_nor_set_up(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unsigned by design, these routes are for loopback alone."""
-    client = load_app(name, tmp_path, monkeypatch).app.test_client()
+    client = load_app(LAB / name, tmp_path, monkeypatch).app.test_client()
     for path in ("/__reset", "/items"):
-        loopback = client.post(path, environ_base={"REMOTE_ADDR": "127.0.0.1"}).status_code
-        assert client.post(path, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code in {403, loopback}
+        loopback = client.post(path, environ_base={"REMOTE_ADDR": OURSELVES}).status_code
+        assert client.post(path, environ_base={"REMOTE_ADDR": STRANGER}).status_code in {403, loopback}
         assert loopback in {200, 201, 404}
-    assert client.post("/__reset", environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
+    assert client.post("/__reset", environ_base={"REMOTE_ADDR": STRANGER}).status_code == 403
+
+
+@pytest.mark.parametrize("name", FASTAPI)
+def test_strangers_may_neither_reset_nor_set_up_with_fastapi(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before the database is asked for anything: there is none here."""
+    client = TestClient(load_app(LAB / name, tmp_path, monkeypatch).app, client=(STRANGER, 50000))
+    assert [client.post(path, json={}).status_code for path in ("/__reset", "/items")] == [403, 403]
 
 
 def test_an_unknown_service_is_refused_with_the_nearest_known_one() -> None:

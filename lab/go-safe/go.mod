@@ -1,0 +1,3 @@
+module lab/safe
+
+go 1.24

@@ -1,0 +1,3 @@
+module lab/vulnerable
+
+go 1.24

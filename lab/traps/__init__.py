@@ -1,0 +1,1 @@
+"""Services that are safe but strange, and services that are unsafe but quiet: what a scanner must not fall for."""
