@@ -33,7 +33,7 @@ def test_a_service_that_goes_by_the_signature_alone_accepts_no_text() -> None:
     found = scan(Desk(), CHECK)
     assert found.finding.verdict is Verdict.NOT_OBSERVED
     assert found.finding.bound is not None
-    assert found.finding.bound.unit == "texts"
+    assert found.finding.bound.unit == "texts accepted"
     assert found.finding.bound.trials == sum(found.fact("families").values()) >= 90
     assert set(found.fact("families")) == {"flag", "header", "algorithm", "duplicate", "assignment", "key", "prompt"}
     assert set(found.fact("probes").values()) == {"refused"}

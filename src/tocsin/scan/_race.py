@@ -108,6 +108,13 @@ class Outcome:
         """Why there is no verdict."""
         return self.missing or self.cut_short or "no burst was valid"
 
+    def came_back(self) -> str:
+        """How often the hit has come back, as a sentence."""
+        hits, tries = self.rate
+        if not tries:
+            return "It was not tried again: the time or the budget was over."
+        return f"It came back in {hits} of {tries} further bursts{self.smallest}."
+
     def facts(self) -> dict[str, Json]:
         """As a report shows it."""
         facts: dict[str, Json] = {

@@ -223,10 +223,9 @@ def _hit_summary(variant: str, hit: Trial, outcome: Outcome) -> str:
     answered = ", ".join(f"{count} x {status}" for status, count in hit.statuses.items())
     twin = "" if outcome.twin is None else f"One after the other, the same requests had {outcome.twin.effects}. "
     how = "at once" if hit.history is not None else "one after the other"
-    hits, tries = outcome.rate
     return (
         f"{hit.members} {variant} requests {how} had {hit.effects} effects; 1 is allowed ({before}; then {after}). "
-        f"{twin}Answers: {answered}. It came back in {hits} of {tries} further bursts{outcome.smallest}."
+        f"{twin}Answers: {answered}. {outcome.came_back()}"
     )
 
 

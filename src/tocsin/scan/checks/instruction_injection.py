@@ -50,8 +50,8 @@ def _run(context: Context) -> Conclusion:
         facts["cut_short"] = cut_short
     if taken:
         return _violated(forging, taken, facts)
-    bound = Bound(len(probes), "texts", detail=cut_short)
-    return Conclusion(Verdict.NOT_OBSERVED, Evidence(f"{bound} accepted", facts), allowed_effects=0, bound=bound)
+    bound = Bound(len(probes), "texts accepted", detail=cut_short)
+    return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), allowed_effects=0, bound=bound)
 
 
 class _Forging:

@@ -164,15 +164,12 @@ def _summary(hit: Trial, outcome: Outcome) -> str:
     before, after = hit.state
     twin = "" if outcome.twin is None else f"One after the other, as many requests had {outcome.twin.effects}. "
     how = "at once" if hit.history is not None else "one after the other"
-    hits, tries = outcome.rate
     found = f"{hit.members} distinct requests {how} had {hit.effects} effects; {hit.allowed} are allowed"
     if outcome.what == "lost_update":
         found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
     if outcome.what == "below_floor":
         found += ", and left the state below its floor"
-    return (
-        f"{found} ({before}; then {after}). {twin}It came back in {hits} of {tries} further bursts{outcome.smallest}."
-    )
+    return f"{found} ({before}; then {after}). {twin}{outcome.came_back()}"
 
 
 _REMEDY = (
