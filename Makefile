@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Where a whole bench is too long: make bench ROUNDS=2
-ROUNDS ?= 10
+# Where a whole bench is too long: make bench ROUNDS=1 MATRIX=20, or one of its parts with --quick
+ROUNDS ?= 3
 CRASHES ?= 200
+# For each step of each service: 45 minutes of them.
+MATRIX ?= 500
 
 .PHONY: help demo test lint bench clean
 
@@ -13,7 +15,7 @@ help:
 	@echo "make demo    find a race in a running service, see it fixed and gone"
 	@echo "make test    all tests, with real servers and databases"
 	@echo "make lint    format, lint, types, import rules, docs"
-	@echo "make bench   what the README quotes, written to bench/results/ (about 20 minutes)"
+	@echo "make bench   what the README quotes, written to bench/results/ (several hours)"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
@@ -46,9 +48,13 @@ bench: $(READY)
 	$(BIN)/python -m bench.delivery
 	$(BIN)/python -m bench.overlap
 	$(BIN)/python -m bench.verify
+	$(BIN)/python -m bench.sqlite_store
+	$(BIN)/python -m bench.postgres_store
+	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m tools.guard_tables
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
+	$(BIN)/python -m bench.crash_matrix --rounds $(MATRIX)
 	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
 	$(BIN)/python -m tools.quotes --write
 

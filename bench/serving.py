@@ -5,7 +5,8 @@ python -m bench.serving [--rounds 9] [--seconds 10] [--quick] [--only NAME ...]
 Every request is a signed order with an id of its own. In each round every service is started once, on a new database,
 in random order; ratios are taken within a round. Guarded services run on an empty table of claims and on one with a
 million kept claims. Then 256 clients meet four processes, on this disk and on one with 2 ms more for every fsync:
-whatever is answered must be 2xx. Writes bench/results/serving.json; exit code 1 if a `must` is not reached.
+whatever is answered must be 2xx. Writes bench/results/serving.json; exit code 1 if a guarded
+service answered anything else.
 """
 
 import argparse
@@ -125,7 +126,7 @@ TABLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure; 0 if every `must` is reached."""
+    """Measure; 0 if every answer of a guarded service was 2xx."""
     parser = argparse.ArgumentParser(description="guarded services beside unguarded ones, over HTTP")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=10)
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.only and not arguments.quick:
         target.write_text(json.dumps({"host": facts()} | result, indent=2) + "\n")
     _print(result)
-    return 1 if result["short_of_must"] else 0
+    return 1 if result["failed"] else 0
 
 
 def measure(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, object]:
@@ -161,13 +162,14 @@ def measure(rounds: int, seconds: float, names: Sequence[str]) -> dict[str, obje
                 loads[name].append(bench.run(cells[name]))
                 print(f"round {number + 1}/{rounds}  {name}: {loads[name][-1].good_per_s:.0f}/s", file=sys.stderr)
     table = [_row(row, loads) for row in TABLE if row.above in loads and row.below in loads]
-    failed = {name: _bad(loads[name]) for name in loads if _bad(loads[name]) and name != ARTICLE}
+    failed = sorted(name for name in loads if _bad(loads[name]) and name.startswith("guarded"))
     return {
         "rounds": rounds,
         "seconds": seconds,
         "clients": CLIENTS,
         "table": table,
-        "short_of_must": [line["title"] for line in table if not line["reaches_must"]] + sorted(failed),
+        "short_of_must": [line["title"] for line in table if not line["reaches_must"]],
+        "failed": failed,
         "not_2xx_or_unanswered": {name: _bad(loads[name]) for name in loads},
         "services": {name: [asdict(one) for one in loads[name]] for name in loads},
     }
