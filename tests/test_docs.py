@@ -28,7 +28,8 @@ def test_the_readmes_guarded_order_takes_effect_once(tmp_path: Path, monkeypatch
         db.execute("CREATE TABLE items (id TEXT PRIMARY KEY, stock INTEGER)")
         db.execute("INSERT INTO items VALUES ('sku-1', 5)")
     db.close()
-    [code] = blocks("README.md", "python")
+    # The second block is a fragment, and the guide that it leads to is run as a whole.
+    code, _ = blocks("README.md", "python")
     namespace: dict[str, object] = {"__name__": "readme"}
     exec(compile(code, "README.md", "exec"), namespace)  # the document is ours
     body = json.dumps({"order_id": "o-1", "item": "sku-1"}).encode()

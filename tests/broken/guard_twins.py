@@ -57,16 +57,16 @@ def claim_before_verification(patch: pytest.MonkeyPatch) -> None:
     def claims_first(operation: Operation, message: Message, now_unix: float) -> Flow[Ended | Raised]:
         unverified = cast("Verified", SimpleNamespace(tenant="main", timestamp_unix=None))
         try:
-            granted = yield from Take(operation.claim(message, unverified, now_unix)).ask()
+            granted = yield Take(operation.claim(message, unverified, now_unix))
         except KeyRefused as refused:
             return Ended(_problems.bad_request(str(refused)))
         assert isinstance(granted, Granted)
         try:
             verify(message, operation.scheme, operation.keys, now=now_unix)
         except Rejected:
-            yield from Settle(granted, operation.stored(_problems.UNAUTHORIZED)).ask()
+            yield Settle(granted, operation.stored(_problems.UNAUTHORIZED))
             return Ended(_problems.UNAUTHORIZED)
-        yield from Abandon(granted).ask()
+        yield Abandon(granted)
         return (yield from guarded(operation, message, now_unix))
 
     patch.setattr(_guarded, "guarded", claims_first)

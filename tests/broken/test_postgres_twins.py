@@ -72,7 +72,7 @@ def plain_select_after_a_lost_commit(patch: pytest.MonkeyPatch) -> None:
         try:
             return (yield from _flow._run(operation, claim, signed, granted))
         except CommitUnknown:
-            found = yield from Look(claim.key).ask()
+            found = yield Look(claim.key)
             stored = _flow._settled_before(operation, claim, found)
             return Ended(_problems.UNAVAILABLE) if stored is None else stored
 

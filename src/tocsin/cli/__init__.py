@@ -7,12 +7,13 @@ import traceback
 from collections.abc import Sequence
 
 from tocsin import __version__
-from tocsin.cli import claims, diff, explain, lab, runs, scan, schemes, sign, verify
+from tocsin.cli import claims, diff, explain, lab, plan, runs, scan, schemes, sign, verify
 from tocsin.cli._errors import Unfinished, UsageError
 
 _NO_VERDICT = 3
 # In the order in which help lists them.
 COMMANDS = {
+    "plan": plan,
     "scan": scan,
     "explain": explain,
     "diff": diff,

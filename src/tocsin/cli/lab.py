@@ -25,7 +25,12 @@ LONGEST_MS = 10_000
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command `lab` with its own subcommands."""
-    lab = subparsers.add_parser("lab", help="list and run the vulnerable and hardened services of the lab")
+    lab = subparsers.add_parser(
+        "lab",
+        help="list and run the vulnerable and hardened services of the lab",
+        epilog="examples:\n  tocsin lab list\n  tocsin lab run flask-vulnerable --port 0",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     lab.set_defaults(run=run)
     commands = lab.add_subparsers(dest="lab_command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="every service, what it is, and what a scan must say")

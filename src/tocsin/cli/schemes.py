@@ -17,7 +17,12 @@ _HOUR_S = 3_600
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "schemes", help="list signature schemes, or show one", description=__doc__, allow_abbrev=False
+        "schemes",
+        help="list signature schemes, or show one",
+        description=textwrap.fill(__doc__ or "", 80),
+        epilog="examples:\n  tocsin schemes\n  tocsin schemes show stripe",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.set_defaults(run=run, name=None)
     commands = parser.add_subparsers(metavar="show NAME")

@@ -2,15 +2,34 @@
 
 import argparse
 import sys
+import textwrap
 
 from tocsin.cli._errors import UsageError
 from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
 from tocsin.signing import SchemeError, sign, signed_message
 
+_EPILOG = """\
+examples:
+  tocsin sign request.http --secret-env ORDERS_SECRET --key-id k1
+  tocsin sign request.http --scheme stripe --secret-file s.txt --headers-only
+  tocsin sign --scheme-file plan.toml --curl "curl http://127.0.0.1/order -d '{}'"
+
+exit codes:
+  0  signed
+  2  usage, or the request cannot be signed so
+"""
+
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = subparsers.add_parser("sign", help="sign a request", description=__doc__, allow_abbrev=False)
+    parser = subparsers.add_parser(
+        "sign",
+        help="sign a request",
+        description=textwrap.fill(__doc__ or "", 80),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     add_signing_options(parser)
     parser.add_argument("--nonce", metavar="TEXT", help="for schemes that send one")
     parser.add_argument("--headers-only", action="store_true", help="print only the headers to add")

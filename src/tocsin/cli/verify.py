@@ -1,15 +1,35 @@
 """`tocsin verify`: does a request carry a valid signature, and what does it prove?"""
 
 import argparse
+import textwrap
 
 from tocsin.cli._errors import UsageError
 from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
 from tocsin.signing import KeyRing, Rejected, SchemeError, Verified, check_keys, verify
 
+_EPILOG = """\
+examples:
+  tocsin verify request.http --scheme github --secret-env WEBHOOK_SECRET
+  tocsin verify --har session.har --entry 3 --scheme-file plan.toml
+  tocsin verify request.http --scheme stripe --secret-file s.txt --at 1700000000
+
+exit codes:
+  0  the signature is valid
+  1  the message is rejected
+  2  usage
+"""
+
 
 def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the command."""
-    parser = subparsers.add_parser("verify", help="verify a request", description=__doc__, allow_abbrev=False)
+    parser = subparsers.add_parser(
+        "verify",
+        help="verify a request",
+        description=textwrap.fill(__doc__ or "", 80),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     add_signing_options(parser)
     parser.set_defaults(run=run)
 
