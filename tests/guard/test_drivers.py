@@ -1,12 +1,22 @@
+import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 
-from tests.guard.shop import Shop
-from tocsin.guard import _fork
-from tocsin.guard.stores.sqlite import SQLiteStore
+from tests.guard import task_shop
+from tests.guard.line import Line
+from tests.guard.shop import Shop, write_order
+from tocsin.guard import Signed, Transaction, _fork
+from tocsin.guard._async_driver import AsyncDriver
+from tocsin.guard._flow import Ended
+from tocsin.guard._steps import Flow, Held, Join, Raised, Run, Take
+from tocsin.guard._waiting import InFlight
+from tocsin.guard.stores.sqlite import SQLiteStore, _group
+from tocsin.guard.testing import claim
 
 MakeShop = Callable[..., Shop]
 
@@ -29,6 +39,79 @@ def test_what_fails_between_the_steps_leaves_no_transaction_and_no_key_behind(ma
             shop.order()
     assert (shop.runs, shop.orders, shop.claims) == (2, [], 0)
     assert shop.guard._in_flight._entries == {}
+
+
+class Interrupted:
+    """A seal that is interrupted, once it is armed; and a handler that arms it and breaks its group's transaction."""
+
+    def __init__(self) -> None:
+        self.is_armed = False
+
+    def __call__(self, signed: Signed, tx: Transaction) -> Any:
+        answer = write_order(signed, tx)
+        with suppress(sqlite3.Error):
+            tx.executemany("INSERT OR ROLLBACK INTO orders (rowid, order_id) VALUES (?, '')", [(1,), (1,)])
+        self.is_armed = True
+        return answer
+
+    def seal(self, plain: bytes, /) -> bytes:
+        if self.is_armed:
+            self.is_armed = False
+            raise KeyboardInterrupt
+        return plain
+
+    def unseal(self, sealed: bytes, /) -> bytes:
+        return sealed
+
+
+def test_an_interrupt_in_a_broken_group_leaves_the_key(make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_group, "LONGEST_S", 60.0)
+    seal = Interrupted()
+    shop = make_shop(guard={"seal": seal, "wait_s": 30})
+    with Line(shop, {"stopped": seal}) as line:
+        line.add("before")
+        line.add("stopped")
+    with pytest.raises(KeyboardInterrupt):
+        line.answers["stopped"].result()
+    assert line.answers["before"].result().status_code == 200
+    line.orders.handlers.clear()
+    assert shop.order("stopped").status_code == 200
+    assert sorted(shop.orders) == ["before", "first", "stopped"]
+
+
+def test_a_task_that_is_given_up_in_a_broken_group_leaves_the_key(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_group, "LONGEST_S", 60.0)
+    shop, in_flight, key = task_shop.Shop(tmp_path / "store.db"), InFlight(), claim("stopped").key
+
+    def flow() -> Flow[Ended | Raised]:
+        yield Join(key, None)
+        granted: Held = yield Take(claim("stopped"))
+        yield Run(granted, cast("Signed", None))
+        raise AssertionError("resumed")
+
+    async def stopped() -> None:
+        driver = AsyncDriver(flow(), shop.store, in_flight, task_shop.LONG_S, asyncio.Future)
+        assert await driver.to_claim() is None
+        run = await driver.to_handler()
+        assert isinstance(run, Run)
+        await task_shop.breaks(run.granted.tx)
+        await driver.close()
+
+    async def work() -> None:
+        gate = task_shop.Gate()
+        first, before = shop.line_up(("first", gate), ("before", None))
+        await gate.entered.wait()
+        await shop.queued(1)
+        given_up = asyncio.create_task(stopped())
+        await shop.queued(2)
+        gate.leave.set()
+        await asyncio.gather(first, before, given_up)
+        assert shop.ran == ["first", "before", "before"]
+        assert in_flight.join(key, None) is None
+
+    task_shop.run(shop, work())
 
 
 def test_forked_children_renew_whatever_lives(tmp_path: Any) -> None:

@@ -122,7 +122,11 @@ class AsyncDriver(Generic[Tx]):
         try:
             while type(step) is not until:
                 try:
-                    reply = await self._PERFORMED_BY[type(step)](self, step)
+                    if isinstance(step, Join):
+                        # It waits for nothing, and needs no coroutine of its own.
+                        reply: object = self._join(step)
+                    else:
+                        reply = await self._PERFORMED_BY[type(step)](self, step)
                 except StoreError as error:
                     step = self._flow.throw(error)
                 else:
@@ -152,7 +156,7 @@ class AsyncDriver(Generic[Tx]):
             return None
         return await self._store.look_async(step.key)
 
-    async def _join(self, step: Join) -> Running | None:
+    def _join(self, step: Join) -> Running | None:
         if self._joined is not None or self._store.is_inside_async():
             return None
         running = self._in_flight.join(step.key, step.fingerprint)
@@ -197,7 +201,6 @@ class AsyncDriver(Generic[Tx]):
     _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], Awaitable[object]]]] = MappingProxyType(
         {
             Look: _look,
-            Join: _join,
             Wait: _wait,
             Take: _take,
             Settle: _settle,

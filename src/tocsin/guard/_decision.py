@@ -71,17 +71,22 @@ DECISIONS = MappingProxyType(
 )
 
 
+# Python 3.11 finds a member of an enumeration by a function call.
+_FREE, _UNSETTLED, _TOMBSTONE, _ANSWERED = State.FREE, State.UNSETTLED, State.TOMBSTONE, State.ANSWERED
+_SAME, _OTHER, _NOT_COMPARED = Relation.SAME, Relation.OTHER, Relation.NOT_COMPARED
+
+
 def state_of(record: Record | None, now_unix_ms: int) -> State:
     """What a store's answer says about a key."""
     if record is None or is_forgettable(record, now_unix_ms):
-        return State.FREE
+        return _FREE
     if record.status is None:
-        return State.UNSETTLED
-    return State.TOMBSTONE if is_tombstone(record, now_unix_ms) else State.ANSWERED
+        return _UNSETTLED
+    return _TOMBSTONE if is_tombstone(record, now_unix_ms) else _ANSWERED
 
 
 def relation_of(stored: bytes | None, given: bytes | None) -> Relation:
     """How the stored fingerprint and the request's compare."""
     if not comparable(stored, given):
-        return Relation.NOT_COMPARED
-    return Relation.SAME if stored == given else Relation.OTHER
+        return _NOT_COMPARED
+    return _SAME if stored == given else _OTHER

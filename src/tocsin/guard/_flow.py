@@ -31,6 +31,7 @@ from tocsin.guard._steps import (
     Look,
     Pause,
     Raised,
+    Ran,
     Refused,
     Run,
     Running,
@@ -48,10 +49,12 @@ _COMMITS = 2
 # How often a handler runs whose transaction conflicts with others. Of any transactions that conflict one is committed,
 # so with this many runs and pauses in between, a request that still fails has met a hot spot, not bad luck.
 _RUNS = 6
+# Python 3.11 finds a member of an enumeration by a function call.
+_REPLAY, _REPLAYED, _APPLIED = Outcome.REPLAY, Ending.REPLAYED, Ending.APPLIED
 _STILL_RUNNING = "refused: the first request with this key is still running"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """How a guarded request ended.
 
@@ -126,24 +129,24 @@ def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[En
             if conflicts == _RUNS:
                 reason = f"it ran {_RUNS} times: {conflict}"
                 return Ended(_problems.UNAVAILABLE, Ending.CONFLICTED, reason, claim)
-            yield from Pause(conflicts).ask()
+            yield Pause(conflicts)
 
 
 def _taken(operation: Operation, claim: Claim) -> Flow[Held | Ended]:
     """The right to apply the claim, or what to answer instead."""
-    found = yield from Look(claim.key, is_hint=True).ask()
+    found: Record | None = yield Look(claim.key, is_hint=True)
     while True:
         ended = _settled_before(operation, claim, found)
         if ended is not None:
             return ended
-        running = yield from Join(claim.key, claim.fingerprint).ask()
+        running: Running | None = yield Join(claim.key, claim.fingerprint)
         if running is not None:
             ended = yield from _waited(claim, running)
             if ended is not None:
                 return ended
-            found = yield from Look(claim.key).ask()
+            found = yield Look(claim.key)
             continue
-        taken = yield from Take(claim).ask()
+        taken: Held | Record | Forgotten = yield Take(claim)
         if isinstance(taken, Forgotten):
             reason = "rejected: older than a claim that was forgotten; the clock went back"
             return Ended(_problems.UNAUTHORIZED, Ending.FORGOTTEN, reason, claim)
@@ -154,12 +157,15 @@ def _taken(operation: Operation, claim: Claim) -> Flow[Held | Ended]:
 
 def _settled_before(operation: Operation, claim: Claim, found: Record | None) -> Ended | None:
     """The answer that a committed record decides, or None if nothing stands in the way."""
-    state = state_of(found, claim.taken_unix_ms)
-    if found is None or state is State.FREE:
+    if found is None:
         return None
-    match DECISIONS[state, relation_of(found.fingerprint, claim.fingerprint)]:
-        case Outcome.REPLAY:
-            return Ended(replay(_stored(found), operation.seal), Ending.REPLAYED, claim=claim)
+    state = state_of(found, claim.taken_unix_ms)
+    outcome = DECISIONS[state, relation_of(found.fingerprint, claim.fingerprint)]
+    if outcome is _REPLAY:
+        return Ended(replay(_stored(found), operation.seal), _REPLAYED, claim=claim)
+    match outcome:
+        case Outcome.RUN:
+            return None
         case Outcome.REPLAY_STATUS:
             return Ended(replay_status(_stored(found).status), Ending.REPLAYED_STATUS, claim=claim)
         case Outcome.MISMATCH:
@@ -178,7 +184,8 @@ def _waited(claim: Claim, running: Running) -> Flow[Ended | None]:
     relation = relation_of(running.fingerprint, claim.fingerprint)
     if DECISIONS[State.RUNNING, relation] is Outcome.MISMATCH:
         return Ended(_problems.MISMATCH, Ending.MISMATCH, "refused: the key is in use for another request", claim)
-    match (yield from Wait(claim.key).ask()):
+    waited: Waited = yield Wait(claim.key)
+    match waited:
         case Waited.TIMED_OUT:
             return Ended(_problems.IN_PROGRESS, Ending.IN_PROGRESS, _STILL_RUNNING, claim)
         case Waited.CROWDED:
@@ -188,13 +195,13 @@ def _waited(claim: Claim, running: Running) -> Flow[Ended | None]:
 
 
 def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> Flow[Ended | Raised]:
-    ran = yield from Run(granted, signed).ask()
+    ran: Ran = yield Run(granted, signed)
     if isinstance(ran, Conflicted):
-        yield from Abandon(granted).ask()
+        yield Abandon(granted)
         raise TransactionConflict("its transaction was undone for the sake of another one")
     if isinstance(ran, Raised):
         try:
-            yield from Abandon(granted).ask()
+            yield Abandon(granted)
         except GroupBroken:
             # Whoever stops a handler (a signal, a cancellation) does not want it to run again.
             if isinstance(ran.error, Exception):
@@ -202,19 +209,19 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> F
         return _raised(ran, claim)
     answer = storable(ran.answer)
     if answer.status not in operation.remember:
-        yield from Abandon(granted).ask()
+        yield Abandon(granted)
         reason = f"rolled back: {answer.status} is not remembered"
         return Ended(answer, Ending.NOT_REMEMBERED, reason, claim)
-    ending = Ending.APPLIED
+    ending = _APPLIED
     if isinstance(ran, Refused):
         ending = Ending.REFUSED_BY_HANDLER
         # Undone first and remembered then, in a transaction of its own: an answer of which nothing was applied.
-        yield from Abandon(granted).ask()
+        yield Abandon(granted)
         again = yield from _taken(operation, claim)
         if isinstance(again, Ended):
             return again
         granted = again
-    yield from Settle(granted, operation.stored(answer)).ask()
+    yield Settle(granted, operation.stored(answer))
     return Ended(answer, ending, claim=claim)
 
 

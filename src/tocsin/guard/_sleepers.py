@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from threading import TIMEOUT_MAX, Lock
 from typing import TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 # How anyio marks its own cancellations, in its versions 4.0 and later.
 _OF_A_SCOPE = ("Cancelled via cancel scope ", "Cancelled by cancel scope ")
@@ -53,6 +53,7 @@ class SleepingTask:
                 await self._awake
                 if self._woken is None:
                     # Roused too early: whoever was before it is not over yet.
+                    self.is_roused = False
                     self._awake = self.loop.create_future()
         finally:
             alarm.sleeping.discard(self)
@@ -128,8 +129,18 @@ _TICK_S = 0.02
 _alarms: WeakKeyDictionary[asyncio.AbstractEventLoop, _Alarm] = WeakKeyDictionary()
 
 
+# The loop that was asked for last, which nearly always is the only one.
+_last: tuple["ref[asyncio.AbstractEventLoop]", _Alarm] | None = None
+
+
 def _alarm(loop: asyncio.AbstractEventLoop) -> _Alarm:
-    return _alarms.get(loop) or _alarms.setdefault(loop, _Alarm())
+    global _last  # noqa: PLW0603  one reference, replaced as a whole
+    last = _last
+    if last is not None and last[0]() is loop:
+        return last[1]
+    alarm = _alarms.get(loop) or _alarms.setdefault(loop, _Alarm())
+    _last = ref(loop), alarm
+    return alarm
 
 
 Sleeper: TypeAlias = SleepingThread | SleepingTask

@@ -1,7 +1,8 @@
 """What the flow asks of the world, as typed steps. PURE.
 
 Rule: a flow never performs anything. It yields a step and is resumed with the step's reply, or with one of the
-exceptions that the step names; a driver performs it, on a thread or on a task.
+exceptions that the step names; a driver performs it, on a thread or on a task. Nobody changes a step; that nobody can
+would cost more than most of what is done with one.
 """
 
 from collections.abc import Generator
@@ -17,15 +18,12 @@ Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step(Generic[Reply]):
-    """One thing to do; its type says what comes back."""
+    """One thing to do; its type says what comes back.
 
-    def ask(self) -> "Flow[Reply]":
-        """Yield this step from a flow; the value of `yield from` is its reply."""
-        # The one place where a reply is untyped: a generator has one send type for all of its steps.
-        reply: Reply = yield self
-        return reply
+    A generator has one type for whatever it is sent, so the flow says it once more where it yields one.
+    """
 
 
 Flow: TypeAlias = Generator[Step[Any], Any, Result]
@@ -33,7 +31,7 @@ Flow: TypeAlias = Generator[Step[Any], Any, Result]
 Held: TypeAlias = Granted[Any] | AsyncGranted[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Running:
     """Another request of this process is applying the key, with this fingerprint."""
 
@@ -51,21 +49,21 @@ class Waited(Enum):
     """So many wait already that this one was turned away at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Returned:
     """The handler returned; its writes stand if the status is remembered."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """The handler raised one of its framework's HTTP errors below 500: its writes are to be undone."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Raised:
     """The handler raised something else.
 
@@ -80,7 +78,7 @@ class Raised:
     claim: Claim | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Conflicted:
     """The database undid the transaction for the sake of another one, whatever the handler made of that."""
 
@@ -88,7 +86,7 @@ class Conflicted:
 Ran: TypeAlias = Returned | Refused | Raised | Conflicted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look(Step[Record | None]):
     """Read what is committed under the key. StoreUnavailable.
 
@@ -101,7 +99,7 @@ class Look(Step[Record | None]):
     is_hint: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Join(Step[Running | None]):
     """Become the one request of this process that takes the key, or learn who is. None: it is this one.
 
@@ -113,21 +111,21 @@ class Join(Step[Running | None]):
     fingerprint: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wait(Step[Waited]):
     """Wait until the request that is applying the key has ended."""
 
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Take(Step[Held | Record | Forgotten]):
     """Open the transaction and take the claim. StoreUnavailable, KeyInUse."""
 
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run(Step[Ran]):
     """Run the handler in the granted transaction."""
 
@@ -135,7 +133,7 @@ class Run(Step[Ran]):
     signed: Signed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settle(Step[None]):
     """Store the answer and commit. TransactionBroken, TransactionConflict, StoreUnavailable, CommitUnknown."""
 
@@ -143,14 +141,14 @@ class Settle(Step[None]):
     answer: StoredAnswer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Abandon(Step[None]):
     """Roll back everything, claim too."""
 
     granted: Held
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause(Step[None]):
     """Let other transactions go on for a moment, before the handler runs again.
 

@@ -34,7 +34,7 @@ class Declares:
     looks_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Claim:
     """A request's wish to be the one that is applied.
 
@@ -60,7 +60,7 @@ class Claim:
     earliest_unix_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Record:
     """A claim that somebody has committed.
 

@@ -4,6 +4,7 @@ Rule: it is read only after the signature has passed, and a bad one is no reason
 with a reason that the guard answers with 400.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import AnyStr, TypeAlias
@@ -18,6 +19,9 @@ MAX_ID_CHARACTERS = 255
 # draft-ietf-httpapi-idempotency-key-header section 2: this field's value is a structured-field string, hence quoted;
 # most clients send it bare.
 _QUOTED_FIELD = "idempotency-key"
+_VISIBLE = re.compile(f"[!-~]{{1,{MAX_ID_CHARACTERS}}}")
+# What nearly all quoted values are: without an escape.
+_PLAINLY_QUOTED = re.compile(r'"([^"\\]*)"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def _in_header(name: str, message: Message, delimiters: Delimiters) -> FoundId:
     text = _unquoted(values[0]) if name.lower() == _QUOTED_FIELD else values[0]
     if text is None:
         return FoundId(None, f"{name} begins with a quote and is no structured-field string")
-    if not 1 <= len(text) <= MAX_ID_CHARACTERS or not all("!" <= character <= "~" for character in text):
+    if _VISIBLE.fullmatch(text) is None:
         return FoundId(None, f"{name} is not 1 to {MAX_ID_CHARACTERS} visible ASCII characters")
     if not is_delimited(values[0], delimiters):
         return FoundId(None, f"{name} contains what separates it in the signed content")
@@ -111,6 +115,9 @@ def _unquoted(value: str) -> str | None:
     """The text of a bare or quoted value (RFC 9651 section 4.2.5), None where the quotes are not well formed."""
     if not value.startswith('"'):
         return value
+    plain = _PLAINLY_QUOTED.fullmatch(value)
+    if plain is not None:
+        return plain[1]
     text: list[str] = []
     characters = iter(value[1:])
     for character in characters:

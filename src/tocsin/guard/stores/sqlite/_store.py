@@ -109,7 +109,8 @@ class SQLiteStore:
 
     def is_inside_async(self) -> bool:
         """See AsyncStore."""
-        return running_task() in self._units
+        # Nobody is in most of the time, and then it need not be asked who is calling.
+        return bool(self._units) and running_task() in self._units
 
     def take(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
         """See Store."""
@@ -137,7 +138,7 @@ class SQLiteStore:
 
     async def take_async(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
         """See AsyncStore."""
-        outer = self._units.get(running_task())
+        outer = self._units.get(running_task()) if self._units else None
         if outer is not None:
             return self._nest(outer, claim, running_task)
         deadline = monotonic() + wait_s
