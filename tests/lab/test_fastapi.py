@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab._bruteforce import OrderDesk, sign_hex, sign_tocsin_v1
-from tests.lab.services import assert_a_quick_scan_says_the_truth, started
+from tests.lab.services import assert_a_scan_says_the_truth, started
 
 # On fastapi-vulnerable each of 20 bursts of 16 showed either race, on two busy cores.
 BURSTS = 20
@@ -114,7 +114,7 @@ def test_guarded_refuses_what_is_no_order_id_without_an_error_of_its_own(guarded
     assert guarded.query("SELECT stock FROM items WHERE id = ?", item) == 5
 
 
-def test_a_quick_scan_says_what_is_true_of_the_vulnerable_one(vulnerable: OrderDesk, tmp_path: Path) -> None:
-    assert_a_quick_scan_says_the_truth(
+def test_a_scan_says_what_is_true_of_the_vulnerable_one(vulnerable: OrderDesk, tmp_path: Path) -> None:
+    assert_a_scan_says_the_truth(
         vulnerable.running, tmp_path, "concurrent-duplicate", "over-allocation", "parse-before-verification"
     )

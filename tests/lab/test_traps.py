@@ -12,7 +12,7 @@ import pytest
 from lab._bruteforce import Answer, OrderDesk, sign_hex
 from lab._expected import truths
 from lab._services import names
-from tests.lab.services import assert_a_quick_scan_says_the_truth, started
+from tests.lab.services import assert_a_scan_says_the_truth, started
 
 SIZE = 16
 # Windows are forced wide: on two busy cores each of 10 bursts of 16 showed what was there to be seen.
@@ -187,6 +187,6 @@ QUIRKS: Mapping[str, Callable[[OrderDesk], None]] = {
 }
 
 
-def test_a_quick_scan_sees_that_a_signature_has_two_spellings(tmp_path: Path) -> None:
+def test_a_scan_sees_that_a_signature_has_two_spellings(tmp_path: Path) -> None:
     with started("trap-spelling") as running:
-        assert_a_quick_scan_says_the_truth(running, tmp_path, "concurrent-duplicate", "sequential-replay")
+        assert_a_scan_says_the_truth(running, tmp_path, "concurrent-duplicate", "sequential-replay")
