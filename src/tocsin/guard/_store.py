@@ -240,9 +240,9 @@ class AsyncGranted(ABC, Generic[Tx]):
     async def abandon_async(self) -> None:
         """See Granted.abandon."""
 
-    def conflicts(self, error: BaseException | None) -> bool:  # noqa: ARG002  for stores whose transactions conflict
+    @abstractmethod
+    def conflicts(self, error: BaseException | None) -> bool:
         """See Granted.conflicts."""
-        return False
 
 
 class AsyncStore(Protocol[Tx]):
