@@ -70,7 +70,7 @@ class Relay:
 
     def __exit__(self, *_: object) -> None:
         self._let_go.set()
-        _end(self._listener)
+        shut(self._listener)
         self._threads[0].join()
         self._sever()
         for thread in self._threads:
@@ -97,7 +97,7 @@ class Relay:
 
     def _sever(self) -> None:
         for side in list(self._open):
-            _end(side)
+            shut(side)
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -123,7 +123,7 @@ class Relay:
             # What comes after the cut, nobody hears of; that it came shows that the server is done.
             while (data := server.recv(65536)) and not silenced.is_set():
                 client.sendall(data)
-        _end(client)
+        shut(client)
         there.join()
         for side in (client, server):
             self._open.pop(side, None)
@@ -131,11 +131,11 @@ class Relay:
 
     def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event) -> None:
         with suppress(OSError, EOFError):
-            server.sendall(_message(client, kinds=0))
+            server.sendall(read_message(client, kinds=0))
             while True:
-                messages = [_message(client, kinds=1)]
+                messages = [read_message(client, kinds=1)]
                 while messages[-1][:1] in _GOES_ON:
-                    messages.append(_message(client, kinds=1))
+                    messages.append(read_message(client, kinds=1))
                 self._pass_on(b"".join(messages), client, server, silenced)
         with suppress(OSError):
             # Not the other half: what was sent last is still to be done.
@@ -149,12 +149,12 @@ class Relay:
             return
         self.cut_at = monotonic()
         if cut.name.endswith("SENT"):
-            _end(client)
+            shut(client)
             self.done.set()
             raise EOFError
         silenced.set()
         if cut is Cut.COMMIT_LATE:
-            _end(client)
+            shut(client)
             self._let_go.wait(10)
         server.sendall(said)
         self.done.set()
@@ -185,7 +185,8 @@ class Relay:
             self._let_go.set()
 
 
-def _message(client: socket.socket, *, kinds: int) -> bytes:
+def read_message(client: socket.socket, *, kinds: int) -> bytes:
+    """One message of the frontend protocol, `kinds` octets (0 or 1) of its kind before its length. Raises EOFError."""
     head = _exactly(client, kinds + 4)
     return head + _exactly(client, int.from_bytes(head[kinds:]) - 4)
 
@@ -200,6 +201,7 @@ def _exactly(client: socket.socket, size: int) -> bytes:
     return data
 
 
-def _end(side: socket.socket) -> None:
+def shut(side: socket.socket) -> None:
+    """End both directions of a connection, or a listener, whoever waits for it."""
     with suppress(OSError):
         side.shutdown(socket.SHUT_RDWR)

@@ -12,6 +12,8 @@ from enum import Enum, auto
 from threading import Event, Thread
 from typing import Self
 
+from bench.crashing.relay import read_message, shut
+
 
 class Cut(Enum):
     """What becomes of the next messages that hold a COMMIT."""
@@ -54,11 +56,11 @@ class Relay:
 
     def __exit__(self, *_: object) -> None:
         self._go.set()
-        _end(self._listener)
+        shut(self._listener)
         # Nobody is accepted any more once the first thread has ended.
         self._threads[0].join()
         for side in self._sockets:
-            _end(side)
+            shut(side)
         for thread in self._threads:
             thread.join()
         for side in [self._listener, *self._sockets]:
@@ -85,12 +87,12 @@ class Relay:
 
     def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event) -> None:
         with suppress(OSError, EOFError):
-            server.sendall(_message(client, kinds=0))
+            server.sendall(read_message(client, kinds=0))
             while True:
-                messages = [_message(client, kinds=1)]
+                messages = [read_message(client, kinds=1)]
                 # Parse, Bind, Describe, Execute, Close
                 while messages[-1][:1] in {b"P", b"B", b"D", b"E", b"C"}:
-                    messages.append(_message(client, kinds=1))
+                    messages.append(read_message(client, kinds=1))
                 # A simple query, or the end of an extended one: the client waits for an answer now.
                 self.asked += messages[-1][:1] in {b"Q", b"S"}
                 if any(map(_commits, messages)):
@@ -98,7 +100,7 @@ class Relay:
                 else:
                     server.sendall(b"".join(messages))
         if not self._go.is_set():
-            _end(server)
+            shut(server)
 
     def _at_commit(self, client: socket.socket, server: socket.socket, message: bytes, silenced: Event) -> None:
         cut, self.cut = self.cut, Cut.NEVER
@@ -106,12 +108,12 @@ class Relay:
         if called is not None:
             called()
         if cut is Cut.BEFORE:
-            _end(server)
+            shut(server)
         if cut is Cut.AFTER:
             silenced.set()
         if cut is Cut.HOLD:
             silenced.set()
-            _end(client)
+            shut(client)
             self._go.wait()
         server.sendall(message)
 
@@ -123,29 +125,9 @@ def _to_client(server: socket.socket, client: socket.socket, silenced: Event) ->
                 # The server has answered, so it is done; nobody hears of it.
                 break
             client.sendall(data)
-    _end(client)
+    shut(client)
 
 
 def _commits(message: bytes) -> bool:
     """A simple query with a COMMIT, or a call of one that is known by its name."""
     return (message[:1] == b"Q" and b"COMMIT" in message) or (message[:1] == b"B" and b"tocsin_commit" in message)
-
-
-def _message(client: socket.socket, *, kinds: int) -> bytes:
-    head = _exactly(client, kinds + 4)
-    return head + _exactly(client, int.from_bytes(head[kinds:]) - 4)
-
-
-def _exactly(client: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        part = client.recv(size - len(data))
-        if not part:
-            raise EOFError
-        data += part
-    return data
-
-
-def _end(side: socket.socket) -> None:
-    with suppress(OSError):
-        side.shutdown(socket.SHUT_RDWR)
