@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import tocsin
+from tests.untraced import untraced
 from tocsin.cli import lab
 from tocsin.cli._errors import UsageError
 
@@ -36,7 +37,7 @@ def in_foreground(*words: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"PATH": path},
+        env=untraced(PATH=path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -18,6 +18,7 @@ from tests.scan.services.desk import SECRET, Answer, Asked, Desk
 from tests.scan.services.plans import toml
 from tests.scan.services.scanning import DUPLICATES, tables
 from tests.scan.services.serving import serving
+from tests.untraced import untraced
 
 # A shell starts its background jobs with SIGINT ignored, and whatever they start inherits that.
 COMMAND = """
@@ -53,7 +54,7 @@ def scanning(desk: Desk, folder: Path, stdout: int | IO[bytes] = subprocess.PIPE
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, *command],
         cwd=folder,
-        env=os.environ | {"DESK_SECRET": SECRET},
+        env=untraced(DESK_SECRET=SECRET),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,

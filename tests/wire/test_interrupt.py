@@ -17,12 +17,18 @@ BurstFor = Callable[..., Burst]
 
 
 @contextmanager
-def _ctrl_c_once(peer: RecordingPeer, holds: Callable[[tuple[Recording, ...]], bool]) -> Iterator[None]:
-    """Interrupt the main thread as a terminal would, once the peer has seen something."""
+def _ctrl_c(peer: RecordingPeer, holds: Callable[[tuple[Recording, ...]], bool]) -> Iterator[None]:
+    """Interrupt the main thread as a terminal would, once the peer has seen something.
+
+    Again after a while if nothing came of it: a tracer can swallow what a signal handler raises (tests/untraced.py).
+    """
+    ended = threading.Event()
 
     def interrupt() -> None:
         peer.wait_until(holds)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        while not ended.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            ended.wait(10)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher = threading.Thread(target=interrupt)
@@ -30,6 +36,7 @@ def _ctrl_c_once(peer: RecordingPeer, holds: Callable[[tuple[Recording, ...]], b
         watcher.start()
         yield
     finally:
+        ended.set()
         watcher.join()
         signal.signal(signal.SIGINT, before)
 
@@ -43,7 +50,7 @@ def _assert_nothing_left(peer: RecordingPeer, n: int) -> tuple[Recording, ...]:
 def test_an_interrupt_while_the_prefixes_are_held_drops_them(burst_for: BurstFor, rng: random.Random) -> None:
     with RecordingPeer() as peer:
         burst = burst_for(peer.address, 5, hold_s=60.0)
-        held = _ctrl_c_once(peer, lambda seen: len(seen) == 5 and all(one.received for one in seen))
+        held = _ctrl_c(peer, lambda seen: len(seen) == 5 and all(one.received for one in seen))
         with held, pytest.raises(KeyboardInterrupt):
             deliver(burst, peer.address, rng=rng)
         assert all(one.completed_ns is None for one in _assert_nothing_left(peer, 5))
@@ -52,7 +59,7 @@ def test_an_interrupt_while_the_prefixes_are_held_drops_them(burst_for: BurstFor
 def test_an_interrupt_while_answers_are_awaited_drops_the_connections(burst_for: BurstFor, rng: random.Random) -> None:
     with RecordingPeer(Script(then="keep")) as peer:
         burst = burst_for(peer.address, 5, timeout_s=60.0)
-        delivered = _ctrl_c_once(peer, lambda seen: sum(one.completed_ns is not None for one in seen) == 5)
+        delivered = _ctrl_c(peer, lambda seen: sum(one.completed_ns is not None for one in seen) == 5)
         with delivered, pytest.raises(KeyboardInterrupt):
             deliver(burst, peer.address, rng=rng)
         _assert_nothing_left(peer, 5)
@@ -81,7 +88,7 @@ def test_an_interrupt_in_the_middle_of_the_gate_drops_those_that_were_not_releas
 
 def test_an_interrupt_during_an_exchange_drops_the_connection() -> None:
     with RecordingPeer(Script(then="keep")) as peer:
-        arrived = _ctrl_c_once(peer, lambda seen: bool(seen) and seen[0].completed_ns is not None)
+        arrived = _ctrl_c(peer, lambda seen: bool(seen) and seen[0].completed_ns is not None)
         with arrived, pytest.raises(KeyboardInterrupt):
             exchange(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", peer.address, timeout_s=60)
         _assert_nothing_left(peer, 1)
