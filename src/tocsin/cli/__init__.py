@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from tocsin import __version__
-from tocsin.cli import claims, diff, explain, lab, plan, runs, scan, schemes, sign, verify
+from tocsin.cli import claims, diff, explain, lab, outbox, plan, runs, scan, schemes, sign, verify
 from tocsin.cli._errors import Unfinished, UsageError
 
 _NO_VERDICT = 3
@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": verify,
     "schemes": schemes,
     "claims": claims,
+    "outbox": outbox,
     "lab": lab,
 }
 # 128 + SIGINT, as shells report a command that Ctrl-C ended.
