@@ -169,6 +169,9 @@ def storm(place: Place, folder: Path, *, rounds: int, seed: int) -> Stormed:
                 client.start()
             try:
                 _kill_at_random(orders, service, runner, rounds, rng)
+            except AssertionError as error:
+                said = (folder / "service.log").read_text(encoding="utf-8", errors="replace")
+                raise AssertionError(f"{error}: {said[-2000:]}") from None
             finally:
                 orders.over.set()
                 for client in clients:
