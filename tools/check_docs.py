@@ -20,7 +20,7 @@ _PATH = re.compile(r"`((?:src|lab|tests|bench|docs|fuzz|tools)/[\w./*-]*)`")
 
 def problems() -> Iterator[str]:
     """Everything that the documents say and the tree does not, and the other way round."""
-    documents = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+    documents = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for document in documents:
         yield from _dangling(document)
     everything = "\n".join(document.read_text(encoding="utf-8") for document in documents)
