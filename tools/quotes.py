@@ -21,6 +21,7 @@ def quotes() -> dict[str, str]:
         "stability": _stability(_result("stability")),
         "delivery": _delivery(),
         "peers": _peers(),
+        "outbox": _outbox(_result("outbox")),
     }
 
 
@@ -49,6 +50,16 @@ def _stability(result: dict[str, Any]) -> str:
     scans, right = sum(one["scans"] for one in services), sum(one["as_expected"] for one in services)
     longest = max(max(one["seconds"]) for one in services)
     return f"{right} of {scans} scans said exactly what is true of the service, the longest in {longest:.0f} s."
+
+
+def _outbox(result: dict[str, Any]) -> str:
+    databases = result["databases"].values()
+    kills, orders, repeated = (sum(row[name] for row in databases) for name in ("rounds", "orders", "repeated"))
+    wrong = sum(len(row["wrong"]) for row in databases)
+    return (
+        f"{kills} kills among {orders} orders on SQLite and PostgreSQL; {repeated} sendings were repeated under their id.\n"
+        f"Lost, invented or under two ids: {wrong}."
+    )
 
 
 def _delivery() -> str:
