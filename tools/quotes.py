@@ -57,7 +57,8 @@ def _outbox(result: dict[str, Any]) -> str:
     kills, orders, repeated = (sum(row[name] for row in databases) for name in ("rounds", "orders", "repeated"))
     wrong = sum(len(row["wrong"]) for row in databases)
     return (
-        f"{kills} kills among {orders} orders on SQLite and PostgreSQL; {repeated} sendings were repeated under their id.\n"
+        f"{kills} kills among {orders} orders on SQLite and PostgreSQL; {repeated} sendings were repeated under "
+        f"their id.\n"
         f"Lost, invented or under two ids: {wrong}."
     )
 
