@@ -75,7 +75,7 @@ class OrderDesk:
 
     def send(self, body: bytes, headers: dict[str, str]) -> Answer:
         """One POST on a connection of its own. Raises OSError or HTTPException if no answer comes."""
-        with closing(self._connection()) as connection:
+        with closing(self.connection()) as connection:
             return post(connection, body, headers, self.path)
 
     def volley(self, orders: Sequence[tuple[bytes, dict[str, str]]]) -> list[Answer]:
@@ -87,12 +87,13 @@ class OrderDesk:
             return post(connection, *order, self.path)
 
         with ExitStack() as stack, ThreadPoolExecutor(len(orders)) as threads:
-            connections = [stack.enter_context(closing(self._connection())) for _ in orders]
+            connections = [stack.enter_context(closing(self.connection())) for _ in orders]
             for connection in connections:
                 connection.connect()
             return list(threads.map(fire, connections, orders))
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def connection(self) -> http.client.HTTPConnection:
+        """A connection to it, opened with its first request."""
         return http.client.HTTPConnection("127.0.0.1", self.running.port, timeout=TIMEOUT_S)
 
     def order(self, item: str, order_id: object = None) -> tuple[bytes, dict[str, str]]:
@@ -105,7 +106,7 @@ class OrderDesk:
         """An item nobody has ordered yet, with that much stock."""
         if not self.has_stock:
             return "sku-1"
-        with closing(self._connection()) as connection:
+        with closing(self.connection()) as connection:
             body = json.dumps({"stock": stock})
             connection.request("POST", "/items", body, {"Content-Type": "application/json"})
             return str(json.load(connection.getresponse())["item"])

@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab._services import Service
+from lab._services import LabError, Service
+
+# A truth that hangs on the machine's load: a scan is right whether it sees the race or not.
+EITHER = "either"
+_ANSWERS_TO_EITHER = frozenset({"VIOLATED", "NOT_OBSERVED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +18,10 @@ class Truth:
 
     Args:
         check: its id.
-        verdict: as findings spell it.
-        severity: "none" unless the verdict is VIOLATED.
-        variants: the verdict of each variant, for checks that have them.
-        why: why this is true, in words.
+        verdict: as findings spell it; or "either", where VIOLATED and NOT_OBSERVED are both right, and nothing else.
+        severity: "none" unless the verdict is VIOLATED; beside "either", what it is if it is.
+        variants: the verdict of each variant, for checks that have them; "either" here too.
+        why: why this is true, in words. What is "either" has to say why nothing forces it.
     """
 
     check: str
@@ -27,13 +31,29 @@ class Truth:
     why: str = ""
 
     def __str__(self) -> str:
+        if self.verdict == EITHER:
+            return f"either VIOLATED {self.severity} or NOT_OBSERVED"
         return f"{self.verdict} {self.severity}" if self.severity != "none" else self.verdict
+
+    def admits(self, verdict: str, severity: str) -> bool:
+        """Whether a scan that says so is right."""
+        if self.verdict == EITHER:
+            return verdict in _ANSWERS_TO_EITHER and severity == (self.severity if verdict == "VIOLATED" else "none")
+        return (verdict, severity) == (self.verdict, self.severity)
 
 
 def truths(service: Service) -> dict[str, Truth]:
-    """What the service's expected.toml says, by check."""
+    """What the service's expected.toml says, by check.
+
+    Raises:
+        LabError: it says "either" without saying why.
+    """
     said = tomllib.loads((service.folder / "expected.toml").read_text())
-    return {check: Truth(check=check, **facts) for check, facts in said.items()}
+    found = {check: Truth(check=check, **facts) for check, facts in said.items()}
+    for truth in found.values():
+        if EITHER in {truth.verdict, *truth.variants.values()} and not truth.why.strip():
+            raise LabError(f'{service.name}, {truth.check}: "either" without a `why`; wanted what hangs on the load')
+    return found
 
 
 def mismatches(findings: Sequence[Mapping[str, Any]], expected: Mapping[str, Truth]) -> list[str]:
@@ -47,12 +67,12 @@ def mismatches(findings: Sequence[Mapping[str, Any]], expected: Mapping[str, Tru
 
 def _difference(finding: Mapping[str, Any], truth: Truth) -> list[str]:
     got = Truth(truth.check, finding["verdict"], finding["severity"] or "none")
-    said = [f"{truth.check}: {got}, expected {truth}"] if str(got) != str(truth) else []
+    said = [] if truth.admits(got.verdict, got.severity) else [f"{truth.check}: {got}, expected {truth}"]
     variants = _variants(finding)
     return said + [
         f"{truth.check}, variant {variant}: {variants.get(variant, 'missing')}, expected {verdict}"
         for variant, verdict in truth.variants.items()
-        if variants.get(variant) != verdict
+        if variants.get(variant) not in (_ANSWERS_TO_EITHER if verdict == EITHER else {verdict})
     ]
 
 

@@ -119,6 +119,57 @@ def test_a_service_that_ends_by_itself_is_an_error_and_not_a_wait_for_ever() -> 
         assert err.startswith("tocsin: flask-published ended by itself with status 137")
 
 
+def test_generate_writes_the_service_of_a_seed_and_starts_it() -> None:
+    with in_foreground("generate", "109", "--port", "0") as process:
+        shown = said(process)
+        folder = Path(shown.splitlines()[1].strip())
+        assert shown.startswith("generated-109: Seed 109: lock-per-process on file, flask, 2 processes")
+        assert f"tocsin scan {folder / 'plan.toml'} --base-url http://127.0.0.1:" in shown
+        assert (folder / "expected.toml").is_file()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out.strip(), err) == (0, "generated-109 is stopped.", "")
+    assert not folder.exists()
+
+
+def test_a_folder_that_is_named_keeps_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lab.run(parse("generate", "109", "--into", str(tmp_path / "new"), "--no-start")) == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "app.py",
+        "expected.toml",
+        "plan.toml",
+        "seed",
+        "service.toml",
+    ]
+    assert str(tmp_path / "new") in capsys.readouterr().out
+
+
+def test_a_service_that_is_neither_kept_nor_started_is_refused() -> None:
+    with pytest.raises(UsageError, match="--no-start leaves nothing behind: wanted --into FOLDER"):
+        lab.run(parse("generate", "109", "--no-start"))
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "", "٣", "x"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("generate", seed)
+    assert "SEED" in capsys.readouterr().err
+
+
+def test_verify_says_of_every_check_whether_the_truth_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And of one that is wrong, that it is: exit code 1."""
+    assert lab.run(parse("generate", "109", "--into", str(tmp_path), "--no-start")) == 0
+    truth = tmp_path / "expected.toml"
+    truth.write_text(truth.read_text().replace('"NOT_OBSERVED"', '"VIOLATED"', 1))
+    assert lab.run(parse("verify", str(tmp_path))) == 1
+    out = capsys.readouterr().out
+    assert "right  concurrent-duplicate: expected VIOLATED, seen VIOLATED" in out
+    assert "WRONG  sequential-replay: expected VIOLATED, seen NOT_OBSERVED" in out
+    assert out.endswith("expected.toml is wrong about 1 of them.\n")
+
+
 def test_an_unknown_service_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UsageError, match=r"no service 'flask-publishd' in the lab; did you mean flask-published\?"):
         lab.run(parse("run", "flask-publishd"))

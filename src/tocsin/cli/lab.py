@@ -11,10 +11,14 @@ import sys
 import textwrap
 from pathlib import Path
 from types import FrameType
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 import tocsin
 from tocsin.cli._errors import UsageError
+from tocsin.cli._lab_generated import add_generated_to, verify, written
+
+if TYPE_CHECKING:
+    from lab._services import Service  # not in the wheel
 
 # 80 columns is the narrowest terminal that people still have.
 COLUMNS = 80
@@ -28,7 +32,8 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     lab = subparsers.add_parser(
         "lab",
         help="list and run the vulnerable and hardened services of the lab",
-        epilog="examples:\n  tocsin lab list\n  tocsin lab run flask-vulnerable --port 0",
+        epilog="examples:\n  tocsin lab list\n  tocsin lab run flask-vulnerable --port 0\n"
+        "  tocsin lab generate 17 --port 0\n  tocsin lab verify 17",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     lab.set_defaults(run=run)
@@ -37,6 +42,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     runner = commands.add_parser("run", help="run a service in the foreground until Ctrl-C")
     runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it")
     runner.add_argument("--port", type=_port, metavar="N", help="default: the port in its plan; 0: any free one")
+    add_generated_to(commands, _port)
     relay = commands.add_parser(
         "relay", help="a network between scanner and service: delays every connection by itself"
     )
@@ -63,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
                 return _list()
             case "relay":
                 return _relay(args.to, args.port, args.delay_ms / 1000, args.jitter_ms / 1000)
+            case "generate":
+                return _generate(args.seed, args.into, args.port, starts=args.start)
+            case "verify":
+                return verify(args.name)
             case _:
                 return _run(args.name, args.port)
     except LabError as error:
@@ -115,25 +125,39 @@ def _list() -> int:
 
 
 def _run(name: str, port: int | None) -> int:
-    from lab._launch import start  # noqa: PLC0415  not in the wheel
-    from lab._services import LabError, find  # noqa: PLC0415  not in the wheel
+    from lab._services import find  # noqa: PLC0415  not in the wheel
+
+    return _serve(find(name), port)
+
+
+def _generate(seed: int, folder: Path | None, port: int | None, *, starts: bool) -> int:
+    """Write a service and start it; without a folder of its own, it goes when it stops."""
+    if folder is None and not starts:
+        raise UsageError("--no-start leaves nothing behind: wanted --into FOLDER")
+    with written(seed, folder) as service:
+        print(f"{service.name}: {service.description}\n  {service.folder}")
+        return _serve(service, port) if starts else 0
+
+
+def _serve(service: "Service", port: int | None) -> int:
+    from lab._launch import launch  # noqa: PLC0415  not in the wheel
+    from lab._services import LabError  # noqa: PLC0415  not in the wheel
 
     # Set, not left to inheritance: a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        service = find(name)
-        with start(name, port=service.port if port is None else port) as running:
+        with launch(service, port=service.port if port is None else port) as running:
             secret_file = running.data / "secret"
             _write_secret(secret_file, running.secret)
-            print(f"{name} listens on {running.base_url}; Ctrl-C stops it.")
+            print(f"{service.name} listens on {running.base_url}; Ctrl-C stops it.")
             print("Scan it from another terminal:\n")
             is_in_plan = running.port == service.port
             print(f"  {scan_command(service.plan, secret_file, '' if is_in_plan else running.base_url)}\n", flush=True)
             status = running.wait()
-            raise LabError(f"{name} ended by itself with status {status}; {running.last_words()}")
+            raise LabError(f"{service.name} ended by itself with status {status}; {running.last_words()}")
     except KeyboardInterrupt:
-        print(f"{name} is stopped.")
+        print(f"{service.name} is stopped.")
         return 0
 
 
