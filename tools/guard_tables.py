@@ -20,7 +20,13 @@ _WRITTEN_BY = "written by tools/guard_tables.py"
 
 def pages() -> dict[Path, dict[str, str]]:
     """The tables of each page, by the names of their markers."""
-    return {ROOT / "docs" / "guard.md": _guard(), ROOT / "docs" / "guard-peers.md": {"peers": _peers()}}
+    docs = ROOT / "docs"
+    # In this order: whoever imports from tests first makes `tests` ours.
+    return {
+        docs / "guard.md": _guard(),
+        docs / "guard-peers.md": {"peers": _peers()},
+        docs / "guard-stores.md": {"losses": _losses()},
+    }
 
 
 def written(page: Path, tables: Mapping[str, str]) -> str:
@@ -56,6 +62,21 @@ def _guard() -> dict[str, str]:
             [(f"`{one.word}`", logging.getLevelName(one.level), one.status, one.meaning) for one in Ending],
         ),
     }
+
+
+def _losses() -> str:
+    """A line for each thing that can happen, a column a store."""
+    from tests.guard.store_table import DESKS, ROWS  # noqa: PLC0415  only now is it ours
+
+    head = ["what happens", *(desk.name for desk in DESKS)]
+    return _table(head, [[row.name, *map(_effects, row.cells)] for row in ROWS])
+
+
+def _effects(cell: tuple[int, str] | None) -> str:
+    if cell is None:
+        return "-"
+    count, told = cell
+    return f"1 effect, {told}" if count == 1 else f"**{count} effects**, {told}"
 
 
 def _peers() -> str:

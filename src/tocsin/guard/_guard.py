@@ -3,12 +3,13 @@
 import inspect
 import time
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from tocsin.guard._answer import HeaderFilter, Seal
 from tocsin.guard._declare import Options, check_scheme, declare, key_rule
 from tocsin.guard._errors import GuardError
 from tocsin.guard._fingerprint import Fingerprint
+from tocsin.guard._frameworks import Frameworks
 from tocsin.guard._guarded import Guarded, Limits
 from tocsin.guard._keys import BodyDigest
 from tocsin.guard._kinds import store_for_tasks, store_for_threads
@@ -33,7 +34,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 _MIB = 1 << 20
 
 
-class Guard(Generic[Tx]):
+class Guard(Frameworks[Tx]):
     """At most one effect for each signed message.
 
     Verifies the signature, takes the claim that this message is being applied, runs the handler and stores its answer;

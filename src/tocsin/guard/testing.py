@@ -11,22 +11,24 @@ An async store runs through the same cases:
     with on_tasks(MyAsyncSubject(tmp_path)) as subject:
         case(subject)
 
+A store that declares less than all (see Declares) is run through what it does declare: kept_by(store.declares).
+
 A case raises AssertionError where the store breaks its word. Order is made by barriers and by the steps themselves,
 never by waiting for some time.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Barrier, Thread
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._bridge import AsyncSubject, on_tasks
 from tocsin.guard._errors import StoreUnavailable
-from tocsin.guard._store import Claim, Granted, Record, Store
+from tocsin.guard._store import Claim, Declares, Granted, Record, Store
 
-__all__ = ["ANSWER", "CONTRACT", "NOW_UNIX_MS", "AsyncSubject", "Subject", "claim", "on_tasks"]
+__all__ = ["ANSWER", "CONTRACT", "NOW_UNIX_MS", "AsyncSubject", "Subject", "claim", "kept_by", "on_tasks"]
 
 Tx = TypeVar("Tx")
 
@@ -209,3 +211,25 @@ CONTRACT = (
     an_expired_claim_is_granted_again,
     sweeping_lets_go_of_what_is_due_and_of_nothing_else,
 )
+
+_NEEDS_ATOMIC = (before_settling_nobody_sees_claim_or_effect, abandoned_claim_and_effect_are_gone)
+_NEEDS_CROSS_PROCESS = (
+    settled_claim_effect_and_answer_are_there_together,
+    a_settled_key_is_not_granted_again,
+    of_many_concurrent_takers_one_is_granted,
+    a_taker_that_waits_too_long_is_told_so_and_writes_nothing,
+)
+
+
+def kept_by(declares: Declares) -> tuple[Callable[[Any], None], ...]:
+    """The cases that a store which declares this has to pass; it fails the others, or declares too little.
+
+    Where processes do not share claims, what the suite opens more than once are stores that know nothing of each
+    other. A subject whose `open` gives one store again and again shows that it keeps the same cases inside a process.
+    """
+    return tuple(
+        case
+        for case in CONTRACT
+        if (declares.atomic or case not in _NEEDS_ATOMIC)
+        and (declares.cross_process or case not in _NEEDS_CROSS_PROCESS)
+    )

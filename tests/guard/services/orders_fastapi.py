@@ -1,4 +1,4 @@
-"""A guarded FastAPI service, as ASGI servers run it in the tests: the same order, three times."""
+"""A guarded FastAPI service, as ASGI servers run it in the tests: the same order, once for each adapter."""
 
 import json
 import os
@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tocsin.guard import Guard, Signed, Transaction, json_pointer
@@ -78,3 +79,11 @@ async def order_plain(scope: Any, receive: Any, send: Any) -> None:
 
 
 app.router.routes.append(Route("/order/plain", order_plain, methods=["POST"]))
+
+
+@guard.starlette(key=KEY)
+async def order_starlette(_request: Request, signed: Signed, tx: Transaction) -> Response:
+    return JSONResponse(write(tx, json.loads(signed.body)["order_id"]), 201)
+
+
+app.router.routes.append(Route("/order/starlette", order_starlette, methods=["POST"]))

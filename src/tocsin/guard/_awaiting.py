@@ -1,0 +1,44 @@
+"""A handler that is a coroutine and returns its answer, for frameworks that are handed a function."""
+
+from collections.abc import Awaitable, Callable
+
+from tocsin.guard._answer import Answer
+from tocsin.guard._performing import Performing
+from tocsin.guard._signed import Signed
+from tocsin.guard._steps import Refused, Returned, Run
+from tocsin.guard._store import Tx
+
+
+async def performed(
+    performing: Performing[Tx], handler: Callable[[Signed, Tx], Awaitable[Returned | Refused]]
+) -> Answer:
+    """Answer a request on this task, applying it if it is the first of its kind.
+
+    Args:
+        performing: of the request; closed at the end.
+        handler: runs the developer's handler.
+
+    Raises:
+        ClientGoneError: the client has gone while the request waited.
+        BaseException: what the handler raised, after everything was rolled back.
+    """
+    try:
+        answer = await performing.to_claim()
+        # It runs again where its transaction was undone for the sake of another one.
+        while answer is None:
+            step = await performing.to_handler()
+            answer = await _run(performing, step, handler) if isinstance(step, Run) else step
+    finally:
+        await performing.close()
+    await performing.sweep()
+    return answer
+
+
+async def _run(
+    performing: Performing[Tx], run: Run, handler: Callable[[Signed, Tx], Awaitable[Returned | Refused]]
+) -> Answer | None:
+    try:
+        ran = await handler(run.signed, run.granted.tx)
+    except BaseException as error:  # noqa: BLE001  raised again, unless the guard has an answer to it
+        return await performing.raised(error)
+    return await performing.returned(ran)

@@ -1,0 +1,99 @@
+"""Starlette: guards an endpoint of a Route, and decides nothing.
+
+    @guard.starlette(key=json_pointer("/order_id"))
+    async def order(request, signed, tx):
+        ...
+
+    Route("/order", order, methods=["POST"])
+
+The raw body is verified and duplicates are answered before the endpoint runs; then the claim, the endpoint, COMMIT, and
+the first byte of the answer. HTTPException below 500 is rendered by the application's own handlers, inside, and undoes
+the endpoint's writes. Background tasks follow COMMIT, once, and only if there was one.
+"""
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial, update_wrapper
+from http import HTTPStatus
+from typing import Any, Generic
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
+
+from tocsin.guard._asgi import Exchange, Receive, Scope, Send
+from tocsin.guard._errors import GuardError
+from tocsin.guard._guarded import Guarded
+from tocsin.guard._starlette import HANDLERS, NotedHandlers, paths_of
+from tocsin.guard._store import Tx
+from tocsin.guard._threads import ThreadedGranted
+
+_current: ContextVar[Exchange[Any]] = ContextVar("tocsin_starlette_exchange")
+
+
+def _note(error: Exception) -> None:
+    _current.get().refusal = error
+
+
+_HANDLERS = NotedHandlers(_note)
+
+
+class GuardedRoute(Generic[Tx]):
+    """An endpoint as Route takes it: an ASGI application, which is given whatever method the route lets through."""
+
+    def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any]) -> None:
+        _check(handler)
+        update_wrapper(self, handler)
+        self._guarded = guarded
+        self._handler = handler
+        self._app = request_response(self._endpoint)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.
+
+        Raises:
+            GuardError: the operation has no name, and is not registered under exactly one path.
+        """
+        if not self._guarded.is_named:
+            self._guarded.name(self._path_template(scope))
+        exchange = Exchange(self._guarded, scope, receive, send)
+
+        async def app(inner: Scope, receive: Receive, send: Send) -> None:
+            inner[HANDLERS] = _HANDLERS.of(inner.get(HANDLERS))
+            token = _current.set(exchange)
+            try:
+                await self._app(inner, receive, send)
+            finally:
+                _current.reset(token)
+
+        await exchange.answer(app, self._guarded.limits.max_body_bytes)
+
+    async def _endpoint(self, request: Request) -> Response:
+        exchange = _current.get()
+        run = await exchange.grant()
+        if run is None:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        handler = partial(self._handler, request, run.signed, run.granted.tx)
+        if isinstance(run.granted, ThreadedGranted):
+            answer: Response = await run.granted.thread.run(handler)
+        else:
+            answer = await handler()
+        return answer
+
+    def _path_template(self, scope: Scope) -> str:
+        # The outermost router that the request came through; without one it is served by itself.
+        found = set(paths_of(self, scope["router"].routes if "router" in scope else ()))
+        if len(found) != 1:
+            paths = ", ".join(sorted(found)) or "none"
+            name = getattr(self._handler, "__qualname__", "the endpoint")
+            raise GuardError(f"{name} is registered under {len(found)} paths ({paths}); wanted a name=")
+        return found.pop()
+
+
+def _check(handler: Callable[..., Any]) -> None:
+    name = getattr(handler, "__qualname__", repr(handler))
+    if not inspect.isfunction(handler) or "self" in inspect.signature(handler).parameters:
+        raise GuardError(f"{name} is no plain function; guard.starlette wants one that takes (request, signed, tx)")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")

@@ -1,0 +1,47 @@
+"""A framework that is not installed is named when the service starts, with the command that installs it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.guard.adapters.on_wsgi import OnWSGI
+from tests.guard.adapters.service import Service
+from tocsin.guard import GuardError
+
+
+@pytest.mark.parametrize("framework", ["starlette", "robyn"])
+def test_what_is_not_installed_is_named(framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service: Service = OnWSGI(tmp_path / "orders.db")
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == framework or name.endswith(f"s.{framework}")
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, framework, None)
+    with pytest.raises(GuardError, match=rf"guard.{framework}: .*; wanted: pip install 'tocsin\[{framework}\]'"):
+        getattr(service.guard, framework)(name="/order")
+    service.close()
+
+
+def test_the_kind_of_store_has_to_fit_the_kind_of_handler(tmp_path: Path) -> None:
+    class ForThreads:
+        take = OnWSGI
+
+    class ForTasks:
+        take_async = OnWSGI
+
+    async def on_a_task() -> None:
+        raise AssertionError
+
+    def on_a_thread() -> None:
+        raise AssertionError
+
+    service = OnWSGI(tmp_path / "orders.db", shared_secret=True)
+    store = service.guard._store
+    for framework in ("starlette", "robyn"):
+        for kind, handler in ((ForThreads, on_a_task), (ForTasks, on_a_thread)):
+            service.guard._store = kind()  # type: ignore[assignment]
+            with pytest.raises(GuardError, match=rf"guarded by guard.{framework}, runs on .*{kind.__name__}"):
+                getattr(service.guard, framework)(name="/order")(handler)
+    service.guard._store = store
+    service.close()

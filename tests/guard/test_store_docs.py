@@ -1,0 +1,77 @@
+"""docs/guard-redis.md and docs/guard-memory.md say what is so: their code runs, and does what it says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from flask import Flask
+
+from tests.guard.adapters.asgi_client import Exchange, Loop
+from tests.guard.redis.server import RedisServer, missing
+from tocsin.guard import Guard
+from tocsin.guard.stores.memory import MemoryStore, Transaction
+from tocsin.guard.stores.redis import RedisStore
+from tocsin.signing import KeyRing, Message, Secret, preset, sign
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def block(page: str) -> str:
+    [found] = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    return str(found)
+
+
+def test_the_code_of_the_page_about_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing():
+        pytest.skip(missing())
+    monkeypatch.setenv("HOOK_SECRET", "a secret of the tests, 32 octets")
+    sent: list[tuple[str, int]] = []
+    with RedisServer() as server:
+        names: dict[str, Any] = {
+            "app": Flask("hooks"),
+            "send_receipt": lambda event, fence: sent.append((event, fence)),
+            "RedisStore": lambda _url, **options: RedisStore(server.url, **options),
+            "Guard": lambda *arguments: Guard(*arguments, clock=lambda: 0),
+        }
+        given = {"KeyRing": KeyRing, "Secret": Secret, "preset": preset}
+        exec(block("guard-redis.md"), names | given)
+        body = b'{"id":"evt_1"}'
+        secret = Secret(b"a secret of the tests, 32 octets")
+        headers = sign(Message("POST", "/hooks/payment", (), body), preset("stripe"), secret, now=0)
+        client = names["app"].test_client()
+        answers = [client.post("/hooks/payment", data=body, headers=list(headers)) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 204]
+    assert [event for event, _ in sent] == ["evt_1"]
+
+
+def test_the_code_of_the_page_about_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_SECRET", "a secret of the tests, 32 octets")
+    names: dict[str, Any] = {
+        "app": FastAPI(),
+        "FastAPI": FastAPI,
+        "Guard": lambda *arguments: Guard(*arguments, clock=lambda: 0),
+        "HTTPException": HTTPException,
+        "KeyRing": KeyRing,
+        "MemoryStore": lambda lock_file: MemoryStore(lock_file=tmp_path / Path(lock_file).name),
+        "Secret": Secret,
+        "Transaction": Transaction,
+        "preset": preset,
+    }
+    exec(block("guard-memory.md"), names)
+    loop = Loop()
+    secret = Secret(b"a secret of the tests, 32 octets", key_id="k1")
+
+    def reserve(key: str) -> tuple[int, bytes]:
+        path, headers = "/api/reserve/sku-1", (("Idempotency-Key", key),)
+        signed = (*headers, *sign(Message("POST", path, headers, b""), preset("tocsin-v1"), secret, now=0))
+        reply = loop.run(Exchange(path, signed, b"").call(names["app"]))
+        return reply.status, reply.body
+
+    answers = [reserve(key) for key in ("a", "a", "b")]
+    assert answers == [(200, b'{"left":99}'), (200, b'{"left":99}'), (200, b'{"left":98}')]
+    names["stock"]["sku-1"] = 0
+    assert reserve("c")[0] == 409
+    assert names["stock"] == {"sku-1": 0}
+    loop.close()
