@@ -6,11 +6,28 @@ import pytest
 
 from tests.guard.adapters.asgi_client import Loop
 from tests.guard.adapters.on_asgi import OnASGI, OnLoop
+from tests.guard.adapters.on_django import OnDjango, OnDjangoRest, OnDjangoTasks
 from tests.guard.adapters.on_fastapi import OnFastAPI, OnFastAPIThreads
 from tests.guard.adapters.on_flask import OnFlask
+from tests.guard.adapters.on_robyn import OnRobyn, OnRobynTasks
+from tests.guard.adapters.on_starlette import OnStarlette, OnStarletteThreads
+from tests.guard.adapters.on_wsgi import OnWSGI
 from tests.guard.adapters.service import Service
 
-ADAPTERS: tuple[type[Service], ...] = (OnFlask, OnASGI, OnFastAPI, OnFastAPIThreads)
+ADAPTERS: tuple[type[Service], ...] = (
+    OnFlask,
+    OnASGI,
+    OnFastAPI,
+    OnFastAPIThreads,
+    OnStarlette,
+    OnStarletteThreads,
+    OnWSGI,
+    OnRobyn,
+    OnRobynTasks,
+    OnDjango,
+    OnDjangoRest,
+    OnDjangoTasks,
+)
 
 
 @pytest.fixture(scope="session")

@@ -97,10 +97,14 @@ class Service(ABC):
     Attributes:
         has_http_errors: whether the framework has HTTP errors of its own, which the guard tells from answers.
         has_views: whether it knows the path template under which a handler is registered.
+        has_afterwards: whether a handler can have something done when its answer has left.
+        ends_bodies: whether the guard reads the body, and so ends one that has no end.
     """
 
     has_http_errors: ClassVar[bool] = True
     has_views: ClassVar[bool] = True
+    has_afterwards: ClassVar[bool] = True
+    ends_bodies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -122,6 +122,8 @@ def test_a_body_over_the_cap_is_413_before_it_is_hashed(make: Make, secret: Secr
 
 def test_an_endless_body_is_413_and_not_read_to_its_end(make: Make) -> None:
     service = make(max_body_bytes=1000)
+    if not service.ends_bodies:
+        pytest.skip("this framework has read the body to its end before any of its views is called")
     read: list[int] = []
 
     def endless() -> Iterator[bytes]:
@@ -304,6 +306,8 @@ def test_a_stream_that_fails_halfway_is_rolled_back(make: Make) -> None:
 def test_what_happens_afterwards_happens_once_and_after_the_commit(make: Make) -> None:
     seen: list[list[str]] = []
     service = make(handler=writes_then(lambda: Produced(afterwards=lambda: seen.append(service.orders))))
+    if not service.has_afterwards:
+        pytest.skip("in this framework nothing follows an answer")
     service.order()
     service.order()
     assert seen == [["17"]]

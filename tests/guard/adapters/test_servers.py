@@ -1,4 +1,4 @@
-"""The guard behind real ASGI servers, with one process and with several."""
+"""The guard behind real servers, with one process and with several."""
 
 import socket
 import sys
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.guard.server import SCHEME, SECRET, Reply, Server, environment
+from tests.guard.server import SCHEME, SECRET, Reply, Server, environment, gunicorn
 from tests.guard.test_flask_concurrency import together
 from tests.guard.test_gunicorn import orders_in
 from tocsin.signing import Message, sign
 
-PATHS = ("/order", "/order/on-a-thread", "/order/plain")
+PATHS = ("/order", "/order/on-a-thread", "/order/plain", "/order/starlette")
 APP = "orders_fastapi:app"
 ServerOptions = Callable[[int], list[str]]
 
@@ -66,7 +66,42 @@ def test_two_processes_answer_different_requests_at_once_without_a_fault(tmp_pat
         for path in PATHS:
             replies = together(64, lambda path=path: send(running, path, f"order-{next(numbers)}"))  # type: ignore[misc]
             assert [reply.status for reply in replies] == [201] * 64
-    assert len(set(orders_in(database))) == len(orders_in(database)) == 3 * 64
+    assert len(set(orders_in(database))) == len(orders_in(database)) == len(PATHS) * 64
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_64_identical_requests_at_once_to_an_application_on_plain_wsgi(tmp_path: Path, workers: int) -> None:
+    """It makes its answer in pieces, on threads of gunicorn."""
+    database = tmp_path / "orders.db"
+    command = gunicorn(workers=workers, threads=32, app="orders_wsgi:app")
+    with Server(command, environment(database), ready=workers) as running:
+        replies = together(64, lambda: running.order("17"))
+        again = running.order("17")
+        assert "Traceback" not in "".join(running.log)
+    assert {reply.stored() for reply in [*replies, again]} == {again.stored()}
+    assert again.status == 201
+    assert sum(("Idempotent-Replayed", "true") in reply.headers for reply in [*replies, again]) == 64
+    assert orders_in(database) == ["17"]
+
+
+def test_a_chunked_body_reaches_an_application_on_plain_wsgi_whole_or_is_413(tmp_path: Path) -> None:
+    """gunicorn says that wsgi.input has an end. Bytes that follow the request are left for the next one."""
+    database = tmp_path / "orders.db"
+    body = b'{"order_id":"in parts"}'
+    signed = dict(sign(Message("POST", "/order", (), body), SCHEME, SECRET, now=0))
+    head = "".join(f"{name}: {value}\r\n" for name, value in signed.items()).encode()
+    start = b"POST /order HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    with Server(gunicorn(app="orders_wsgi:app"), environment(database)) as running:
+        with connected(running) as client:
+            client.sendall(start + head + b"\r\n" + chunks)
+            assert b" 201 " in client.recv(1000).partition(b"\r\n")[0]
+        with connected(running) as client:
+            client.sendall(start + b"\r\n")
+            with suppress(ConnectionError):
+                client.sendall(b"".join([*[b"10000\r\n" + b"x" * 0x10000 + b"\r\n"] * 17, b"0\r\n\r\n"]))
+            assert b" 413 " in client.recv(1000).partition(b"\r\n")[0]
+    assert orders_in(database) == ["in parts"]
 
 
 @pytest.mark.parametrize("server", [uvicorn, hypercorn], ids=lambda server: server.__name__)

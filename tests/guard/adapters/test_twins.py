@@ -1,4 +1,4 @@
-"""Every defence of the ASGI adapters that is taken away makes a named test fail.
+"""Every defence of the adapters for ASGI and WSGI that is taken away makes a named test fail.
 
 A test that still passed for its twin would not notice if the adapters lost that defence.
 """
@@ -13,16 +13,21 @@ import pytest
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, Request
 
-from tests.guard.adapters import test_asgi, test_fastapi
+from tests.guard.adapters import test_asgi, test_fastapi, test_fastapi_last_word, test_starlette, test_wsgi
 from tests.guard.adapters.asgi_client import Loop
 from tests.guard.adapters.on_asgi import OnASGI
+from tests.guard.adapters.on_starlette import OnStarlette
+from tests.guard.adapters.on_wsgi import OnWSGI
 from tests.guard.adapters.test_fastapi import Shop, selling
 from tests.guard.shop import SECRET
-from tocsin.guard import Guard, _asgi, _threads
-from tocsin.guard._answer import StoredAnswer
+from tocsin.guard import Guard, _asgi, _starlette, _threads, _wsgi
+from tocsin.guard._answer import Answer, StoredAnswer
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._async_driver import AsyncDriver
 from tocsin.guard._steps import Returned, Run
+from tocsin.guard._wsgi import Collected
+from tocsin.guard.adapters import fastapi as fastapi_adapter
+from tocsin.guard.adapters.wsgi import SIGNED, TX, GuardedApp, _Run
 from tocsin.guard.testing import claim
 from tocsin.signing import KeyRing, Message, verify
 
@@ -109,8 +114,66 @@ def keys_held_until_the_application_has_ended(patch: pytest.MonkeyPatch) -> None
     patch.setattr(AsyncDriver, "_over", lambda _driver, end: end.value)
 
 
+def every_answer_taken_for_the_last_word(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(fastapi_adapter, "_is_last_word", lambda *_: True)
+
+
 def the_frameworks_own_threads(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_threads, "_limiter", current_default_thread_limiter)
+
+
+def wsgi_answers_begun_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """As most middlewares have it: the application is handed the server's own start_response."""
+
+    def call(guarded: GuardedApp[Any], environ: Any, start_response: Any) -> Any:
+        guarded._app = _begun_with(start_response, guarded._app)
+        begun_before: Any = lambda *_: None  # noqa: E731  typed as what it stands for
+        return real(guarded, environ, begun_before)
+
+    real = GuardedApp.__call__
+    patch.setattr(GuardedApp, "__call__", call)
+
+
+def _begun_with(start_response: Any, app: Any) -> Any:
+    def begins(environ: Any, collected: Any) -> Any:
+        def both(*arguments: Any) -> Any:
+            start_response(*arguments)
+            return collected(*arguments)
+
+        return app(environ, both)
+
+    return begins
+
+
+def wsgi_iterables_left_to_the_server(patch: pytest.MonkeyPatch) -> None:
+    """The transaction is over by the time a generator is asked for its parts."""
+
+    def answer(collected: Collected, app: Any, environ: Any) -> Any:
+        tx = environ[TX]
+        body = app({**environ, SIGNED: environ[SIGNED], TX: tx}, collected._start_response)
+        return Answer(200, (), b"" if collected._started is None else b"".join(body))
+
+    patch.setattr(Collected, "answer", answer)
+
+
+def wsgi_errors_taken_for_answers(patch: pytest.MonkeyPatch) -> None:
+    def run(run: _Run[Any], signed: Any, tx: Any) -> Returned:
+        collected = Collected(1000)
+        return Returned(collected.answer(run._app, {**run._environ, SIGNED: signed, TX: tx}))
+
+    patch.setattr(_Run, "__call__", run)
+
+
+def wsgi_bodies_read_until_the_input_is_empty(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("tocsin.guard.adapters.wsgi.received_body", lambda environ, _: environ["wsgi.input"].read())
+
+
+def ways_round_the_answer_left_in_environ(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_wsgi, "_PAST_THE_ANSWER", ())
+
+
+def any_exception_handler_of_starlette_decides(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_starlette, "_is_http_error", lambda _: True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +203,15 @@ def plain(path: Path, loop: Loop) -> OnASGI:
 
 def sells(path: Path, loop: Loop) -> Shop:
     return selling(Shop(path, loop), "async def")
+
+
+def on_wsgi(path: Path, _loop: Loop) -> OnWSGI:
+    return OnWSGI(path)
+
+
+def on_starlette(path: Path, loop: Loop) -> OnStarlette:
+    OnStarlette.loop = loop
+    return OnStarlette(path, shared_secret=True)
 
 
 TWINS = [
@@ -178,6 +250,34 @@ TWINS = [
         the_frameworks_own_threads,
         test_fastapi.test_handlers_that_wait_for_the_writer_leave_the_framework_its_threads,
         Shop,
+    ),
+    Twin(
+        every_answer_taken_for_the_last_word,
+        partial(
+            test_fastapi_last_word.test_what_follows_an_answer_follows_its_commit,
+            made=test_fastapi_last_word.with_a_background_task,
+            router=None,
+            kind="async def",
+        ),
+        Shop,
+    ),
+    Twin(wsgi_answers_begun_before_commit, test_wsgi.test_not_one_byte_goes_to_the_server_before_commit, on_wsgi),
+    Twin(wsgi_iterables_left_to_the_server, test_wsgi.test_not_one_byte_goes_to_the_server_before_commit, on_wsgi),
+    Twin(ways_round_the_answer_left_in_environ, test_wsgi.test_not_one_byte_goes_to_the_server_before_commit, on_wsgi),
+    Twin(
+        wsgi_errors_taken_for_answers,
+        test_wsgi.test_an_answer_that_was_made_of_an_error_is_sent_and_rolled_back_whole,
+        on_wsgi,
+    ),
+    Twin(
+        wsgi_bodies_read_until_the_input_is_empty,
+        test_wsgi.test_a_body_whose_end_the_server_does_not_tell_is_refused_and_not_waited_for,
+        on_wsgi,
+    ),
+    Twin(
+        any_exception_handler_of_starlette_decides,
+        test_starlette.test_a_defect_that_the_application_renders_as_400_is_still_rolled_back,
+        on_starlette,
     ),
 ]
 
