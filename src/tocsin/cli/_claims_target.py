@@ -26,6 +26,8 @@ class _Kind:
 _KINDS = {
     "sqlite": _Kind("PATH", "the claims in a SQLite file", "tocsin.guard.stores.sqlite._admin"),
     "postgres": _Kind("DSN", "the claims in a PostgreSQL database", "tocsin.guard.stores.postgres._admin"),
+    "mariadb": _Kind("URL", "the claims in a MariaDB database", "tocsin.guard.stores.mariadb._admin"),
+    "redis": _Kind("URL", "the claims in Redis or Valkey", "tocsin.guard.stores.redis._admin"),
 }
 
 

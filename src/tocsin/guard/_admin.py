@@ -15,8 +15,8 @@ _KEY_DIGITS = 2 * _KEY_BYTES
 _HEX = frozenset("0123456789abcdefABCDEF")
 # The columns of tocsin_claims, which every store that speaks SQL has, in the order of Kept's arguments.
 _COLUMNS = (
-    "key, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms, status, "
-    "length(body)"
+    "{key}, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms, status, "
+    "length({body})"
 )
 
 
@@ -151,6 +151,7 @@ def select(
     end: str,
     with_answers: bool = False,
     more: Sequence[str] = (),
+    quoted: str = "{}",
 ) -> tuple[str, dict[str, object]]:
     """The query for claims of stores that speak SQL, and its values.
 
@@ -160,15 +161,17 @@ def select(
         end: what follows these conditions: more of them, ORDER BY, LIMIT.
         with_answers: read headers and bodies too.
         more: columns before those of Kept.
+        quoted: how the database quotes a name that is one of its own words, with {} in its place.
     """
-    conditions = dict(_conditions(chosen, placeholder))
-    columns = ", ".join([*more, _COLUMNS, *(("headers", "body") if with_answers else ())])
+    key, body = quoted.format("key"), quoted.format("body")
+    conditions = dict(_conditions(chosen, placeholder, key))
+    columns = ", ".join([*more, _COLUMNS.format(key=key, body=body), *(("headers", body) if with_answers else ())])
     where = " AND ".join(["TRUE", *conditions])
     values = {name: value for named in conditions.values() for name, value in named.items()}
     return f"SELECT {columns} FROM tocsin_claims WHERE {where} {end}", values  # noqa: S608  placeholders for values
 
 
-def _conditions(chosen: Chosen, placeholder: Callable[[str], str]) -> Iterator[tuple[str, dict[str, object]]]:
+def _conditions(chosen: Chosen, placeholder: Callable[[str], str], key: str) -> Iterator[tuple[str, dict[str, object]]]:
     if chosen.tenant is not None:
         yield f"tenant = {placeholder('tenant')}", {"tenant": chosen.tenant}
     if chosen.operation is not None:
@@ -176,7 +179,7 @@ def _conditions(chosen: Chosen, placeholder: Callable[[str], str]) -> Iterator[t
     if chosen.since_unix_ms is not None:
         yield f"taken_unix_ms >= {placeholder('since')}", {"since": chosen.since_unix_ms}
     if chosen.keys is not None:
-        between = f"key BETWEEN {placeholder('first')} AND {placeholder('last')}"
+        between = f"{key} BETWEEN {placeholder('first')} AND {placeholder('last')}"
         yield between, {"first": chosen.keys.first, "last": chosen.keys.last}
     if chosen.is_unsettled:
         yield "status IS NULL", {}

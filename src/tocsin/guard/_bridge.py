@@ -42,13 +42,15 @@ class _Tasks:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._calls = local()
+        # An event loop does not keep its tasks; and what such a task waits for may be held by nobody but the task.
+        self._serving: list[Future[None]] = []
         self._thread.start()
 
     def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await it in the task of the calling thread."""
         if not hasattr(self._calls, "queue"):
             self._calls.queue = asyncio.Queue()
-            asyncio.run_coroutine_threadsafe(_serve(self._calls.queue), self._loop)
+            self._serving.append(asyncio.run_coroutine_threadsafe(_serve(self._calls.queue), self._loop))
         ended: Future[T] = Future()
         self._loop.call_soon_threadsafe(self._calls.queue.put_nowait, (call, ended))
         return ended.result()
