@@ -30,11 +30,11 @@ from tocsin.guard._store import Claim
 from tocsin.guard.stores.postgres import PostgresStore, _claims, _ending, _schema, _taking, _transaction
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._async_unit import AsyncUnit
-from tocsin.guard.stores.postgres._connections import Stack
+from tocsin.guard.stores.postgres._connections import Replacing, Stack
 from tocsin.guard.stores.postgres._ending import Ending
 from tocsin.guard.stores.postgres._phrases import Phrase, plain
 from tocsin.guard.stores.postgres._session import Session
-from tocsin.guard.stores.postgres._talk import Talk, said
+from tocsin.guard.stores.postgres._talk import Talk, said, saying
 from tocsin.guard.stores.postgres._transaction import Watched
 from tocsin.guard.stores.postgres._values import TEXT
 
@@ -144,6 +144,15 @@ def lost_connections_not_replaced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "is_stale", False)
 
 
+def answers_in_the_text(patch: pytest.MonkeyPatch) -> None:
+    """The quickest way for all that is said."""
+    patch.setattr(_claims, "saying", lambda session, *calls, **_: saying(session, *calls))
+
+
+def new_connections_not_replaced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Replacing, "does_once", lambda _: False)
+
+
 def values_between_quotes(patch: pytest.MonkeyPatch) -> None:
     """As it is usually done by hand."""
     patch.setattr(test_values, "TEXT", replace(TEXT, literal=lambda value: f"'{value}'"))
@@ -189,6 +198,15 @@ TWINS = [
         lost_connections_not_replaced,
         test_prepared.test_a_connection_that_the_server_closed_while_nobody_used_it_is_replaced,
     ),
+    Twin(
+        new_connections_not_replaced,
+        test_prepared.test_a_new_connection_that_is_lost_before_the_claim_is_written_is_replaced_once,
+    ),
+    Twin(
+        new_connections_not_replaced,
+        test_async.test_a_new_connection_that_is_lost_before_a_task_has_its_claim_is_replaced_once,
+    ),
+    Twin(answers_in_the_text, test_prepared.test_whoever_watches_the_server_reads_no_answer),
     Twin(
         values_between_quotes,
         test_values.test_no_character_of_a_value_reaches_the_text_of_a_statement,

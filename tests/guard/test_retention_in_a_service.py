@@ -13,6 +13,7 @@ from tocsin.guard import FOREVER, StoreUnavailable, body_digest
 from tocsin.guard._sweeping import Sweeping
 from tocsin.guard.stores import Claim, Granted, Record
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims
+from tocsin.guard.testing import ANSWER
 from tocsin.signing import preset
 
 MakeShop = Callable[..., Shop]
@@ -167,6 +168,22 @@ def test_a_sweep_changes_a_bounded_number_of_rows(shop: Shop, monkeypatch: pytes
         shop.order(order_id)
     due = round((NOW + 7 * DAY_S) * 1000)
     assert [shop.store.sweep(due) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_claim_that_is_over_goes_at_once_and_is_counted_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more are due than go at once: those that stay for the next time keep what they have until then."""
+    monkeypatch.setattr(_claims, "SWEPT_AT_ONCE", 3)
+    store = SQLiteStore(tmp_path / "store.db")
+    for number in range(8):
+        # Every third one leaves a tombstone.
+        until = 100 if number % 3 == 2 else 2
+        granted = store.take(Claim(number.to_bytes(32, "big"), "main", "/order", None, 0, 1, until, None), 1)
+        assert isinstance(granted, Granted)
+        granted.settle(ANSWER)
+    assert store.sweep(10) == 3
+    bodies = [None if (found := store.look(number.to_bytes(32, "big"))) is None else found.body for number in range(8)]
+    assert bodies == [None, None, None, *[ANSWER.body] * 5]
+    assert [store.sweep(10) for _ in range(3)] == [3, 2, 0]
 
 
 def test_an_unsettled_claim_is_never_swept(tmp_path: Any) -> None:

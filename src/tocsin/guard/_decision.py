@@ -15,6 +15,9 @@ from tocsin.guard._store import Record
 class State(Enum):
     """What is known about a key."""
 
+    # Each member is one object. An enumeration's own hash is a function of Python's, called for every look-up.
+    __hash__ = object.__hash__
+
     FREE = auto()
     """No claim, or one that has had its time."""
 
@@ -33,6 +36,8 @@ class State(Enum):
 
 class Relation(Enum):
     """How a request's fingerprint compares with the one of the claim."""
+
+    __hash__ = object.__hash__
 
     SAME = auto()
     OTHER = auto()

@@ -39,6 +39,7 @@ from tocsin.guard._waiting import InFlight
 # What an adapter makes of a handler: runs it, and renders what it returned or, of its framework's errors, raised.
 Handler: TypeAlias = Callable[[Signed, Tx], Returned | Refused]
 
+_NOT_GRANTED = (Record, Forgotten)
 # Transactions that conflicted once do so again if they start again together. The first pause is about as long as one of
 # them; each one after it is up to twice as long as the one before.
 _FIRST_PAUSE_S = 0.005
@@ -125,8 +126,10 @@ class BlockingDriver(Generic[Tx]):
         try:
             taken = self._store.take(step.claim, self.wait_left_s)
         finally:
-            self._spend(started)
-        if isinstance(taken, Granted):
+            # `_spend`, written out for every request.
+            self.wait_left_s = max(0.0, self.wait_left_s - (monotonic() - started))
+        # Not asked whether it is Granted: of an abstract class that costs several times as much.
+        if not isinstance(taken, _NOT_GRANTED):
             self._granted = taken
         return taken
 

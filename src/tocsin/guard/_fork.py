@@ -18,6 +18,12 @@ class Renewable(Protocol):
 
 
 _renewed: WeakSet[Renewable] = WeakSet()
+_here = object()
+
+
+def process_here() -> object:
+    """What stands for this process; a forked child has another one. Asking the system costs several times as much."""
+    return _here
 
 
 def renew_in_children(part: Renewable) -> None:
@@ -26,6 +32,8 @@ def renew_in_children(part: Renewable) -> None:
 
 
 def _renew_all() -> None:
+    global _here  # noqa: PLW0603  one reference, replaced as a whole
+    _here = object()
     for part in list(_renewed):
         part.renew_after_fork()
 

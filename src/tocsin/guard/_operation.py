@@ -58,9 +58,9 @@ class Operation:
             self.name,
             fingerprint(message, self.compared),
             now_ms,
-            answer_until_unix_ms=None if answer_ms is None else now_ms + answer_ms,
-            claim_until_unix_ms=None if claim_ms is None else now_ms + claim_ms,
-            earliest_unix_ms=self._earliest(verified),
+            None if answer_ms is None else now_ms + answer_ms,
+            None if claim_ms is None else now_ms + claim_ms,
+            self._earliest(verified),
         )
 
     def stored(self, answer: Answer) -> StoredAnswer:
@@ -68,6 +68,7 @@ class Operation:
         return encode(answer, self.keep, self.seal)
 
     def _earliest(self, verified: Verified) -> int | None:
-        if verified.timestamp_unix is None or self._kept_ms[0] is None:
+        timestamp_unix = verified.timestamp_unix
+        if timestamp_unix is None or self._kept_ms[0] is None:
             return None
-        return round((verified.timestamp_unix - self.scheme.tolerance_future_s) * 1000)
+        return round((timestamp_unix - self.scheme.tolerance_future_s) * 1000)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
+from itertools import count
 from threading import Event, Thread
 from typing import Self
 
@@ -37,6 +38,8 @@ class Relay:
         cut: what happens at the next COMMIT, once.
         before_commit: called before the next message with a COMMIT is passed on, once.
         asked: how often clients have waited for an answer: round trips.
+        doomed: of the next connections, how many round trips each of them lasts.
+        accepted: how many connections there have been.
     """
 
     def __init__(self, port: int) -> None:
@@ -46,6 +49,8 @@ class Relay:
         self.cut = Cut.NEVER
         self.before_commit: Callable[[], object] | None = None
         self.asked = 0
+        self.doomed: list[int] = []
+        self.accepted = 0
         self._go = Event()
         self._threads: list[Thread] = []
         self._sockets: list[socket.socket] = []
@@ -82,19 +87,23 @@ class Relay:
                 server = socket.create_connection(("127.0.0.1", self._server_port))
                 self._sockets += [client, server]
                 silenced = Event()
-                self._start(self._to_server, client, server, silenced)
+                self.accepted += 1
+                lasts = self.doomed.pop(0) if self.doomed else None
+                self._start(self._to_server, client, server, silenced, lasts)
                 self._start(_to_client, server, client, silenced)
 
-    def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event) -> None:
+    def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event, lasts: int | None) -> None:
         with suppress(OSError, EOFError):
             server.sendall(read_message(client, kinds=0))
-            while True:
+            for trip in count():
                 messages = [read_message(client, kinds=1)]
                 # Parse, Bind, Describe, Execute, Close
                 while messages[-1][:1] in {b"P", b"B", b"D", b"E", b"C"}:
                     messages.append(read_message(client, kinds=1))
                 # A simple query, or the end of an extended one: the client waits for an answer now.
                 self.asked += messages[-1][:1] in {b"Q", b"S"}
+                if trip == lasts:
+                    break
                 if any(map(_commits, messages)):
                     self._at_commit(client, server, b"".join(messages), silenced)
                 else:

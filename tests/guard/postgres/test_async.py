@@ -72,6 +72,25 @@ def test_a_first_request_and_a_duplicate_cost_as_many_round_trips_as_on_threads(
     asyncio.run(main())
 
 
+def test_a_new_connection_that_is_lost_before_a_task_has_its_claim_is_replaced_once(
+    database: Database, relay: Relay
+) -> None:
+    async def main() -> None:
+        async with relayed(database, relay) as shop:
+            await shop.order("0")
+            before_the_handler = relay.asked - 2
+            for trip in range(before_the_handler):
+                await shop.store.close_async()
+                relay.doomed, relay.accepted = [trip], 0
+                assert (await shop.order(f"{trip + 1}")).status == 201
+                assert (shop.runs, relay.accepted) == (trip + 2, 2)
+            await shop.store.close_async()
+            relay.doomed = [0, 0]
+            assert (await shop.order("last")).status == 503
+
+    asyncio.run(main())
+
+
 def test_commit_of_a_task_counts_only_by_its_tag(database: Database) -> None:
     """The handler swallowed an SQL error: COMMIT would raise nothing, say ROLLBACK, and the order would be lost."""
 

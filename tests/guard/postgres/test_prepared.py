@@ -7,6 +7,7 @@ import pytest
 
 from tests.guard.postgres.cluster import Database
 from tests.guard.postgres.conftest import MakeShop
+from tests.guard.postgres.relay import Relay
 from tests.guard.postgres.shop import PostgresShop, write_order
 from tocsin.guard import Signed
 from tocsin.guard.stores.postgres import Transaction, _claims
@@ -20,7 +21,18 @@ def test_a_connection_prepares_once(shop: PostgresShop) -> None:
     shop.handler = names
     answers = [shop.order(name).get_json() for name in "ab"]
     assert answers[0] == answers[1]
-    assert len(answers[0]) == 6
+    assert len(answers[0]) == 5
+
+
+def test_whoever_watches_the_server_reads_no_answer(shop: PostgresShop) -> None:
+    """Neither while it is stored nor while it is replayed."""
+    shop.handler = lambda *_: "an answer of somebody's"
+    watched = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for _ in range(2):
+        assert shop.order().data == b"an answer of somebody's"
+        [(last,)] = shop.database.query(watched)
+        assert last
+        assert b"somebody".hex() not in last
 
 
 def test_a_handler_that_lets_go_of_what_was_prepared_runs_again_without_it(shop: PostgresShop) -> None:
@@ -80,3 +92,29 @@ def test_a_connection_that_the_server_closed_while_nobody_used_it_is_replaced(
     )
     assert shop.order().status_code == 201
     assert shop.runs == 1
+
+
+def test_a_new_connection_that_is_lost_before_the_claim_is_written_is_replaced_once(
+    relayed: MakeShop, relay: Relay
+) -> None:
+    """At whichever of its messages: nothing has been written, so another one will do."""
+    shop = relayed()
+    shop.order("0")
+    before_the_handler = relay.asked - 2
+    assert before_the_handler >= 3
+    for trip in range(before_the_handler):
+        shop.store.close()
+        relay.doomed, relay.accepted = [trip], 0
+        assert shop.order(f"{trip + 1}").status_code == 201
+        assert (shop.runs, relay.accepted) == (trip + 2, 2)
+
+
+def test_a_second_new_connection_that_is_lost_at_once_is_503(
+    relayed: MakeShop, relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = relayed()
+    relay.doomed = [0, 0]
+    with caplog.at_level(logging.CRITICAL):
+        assert shop.order("1").status_code == 503
+    assert (shop.runs, relay.accepted) == (0, 2)
+    assert shop.order("1").status_code == 201

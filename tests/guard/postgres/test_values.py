@@ -33,7 +33,7 @@ def session(database: Database) -> Iterator[BlockingSession]:
         yield made
 
 
-@pytest.mark.parametrize("where", ["in the text", "beside it"])
+@pytest.mark.parametrize("where", ["in the text", "after its name", "beside it"])
 @pytest.mark.parametrize(
     "setting",
     [
@@ -50,9 +50,9 @@ def test_values_arrive_as_they_were_whatever_is_set(
 ) -> None:
     octets, text, integer, bigint = values
     session.connection.pgconn.exec_(f"SET {setting}; SET escape_string_warning = on".encode())
-    session.is_prepared = where == "beside it"
+    session.is_prepared = where != "in the text"
     named = {"octets": octets, "text": text, "integer": integer, "bigint": bigint, "digits": bigint}
-    result = session.hold(saying(session, (ECHO, named)))[-1]
+    result = session.hold(asked(saying(session, (ECHO, named), is_confidential=where == "beside it")))[-1]
     got = [result.get_value(0, column) for column in range(5)]
     wanted = [octets.hex(), text.encode().hex(), str(integer), str(bigint), str(bigint)]
     assert got == [value.encode() for value in wanted]
@@ -60,18 +60,24 @@ def test_values_arrive_as_they_were_whatever_is_set(
 
 @pytest.mark.parametrize("hostile", ["'; DROP TABLE orders; --", "\\'; COMMIT; --", "%(key)s", "$1", "\u2019; COMMIT"])
 def test_no_character_of_a_value_reaches_the_text_of_a_statement(hostile: str) -> None:
-    for kind, value in ((TEXT, hostile), (OCTETS, hostile.encode())):
-        written = literal(kind, value)
+    for written in (
+        literal(TEXT, hostile),
+        literal(OCTETS, hostile.encode()),
+        TEXT.argument(hostile),
+        OCTETS.argument(hostile.encode()),
+    ):
         assert hostile not in written
         assert set(written) <= set("E'\\x0123456789abcdef_(,) convert_from::byteaUTF8 ")
 
 
 @pytest.mark.parametrize("kind", [INTEGER, BIGINT, DIGITS])
 def test_what_is_no_number_is_refused_where_one_is_wanted(kind: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        literal(kind, "1; COMMIT")
+    for written in (kind.literal, kind.argument):
+        with pytest.raises((ValueError, TypeError)):
+            written("1; COMMIT")
 
 
 def test_nothing_is_null() -> None:
     assert literal(OCTETS, None) == "NULL"
     assert ECHO.sent(dict.fromkeys(ECHO.kinds)) == [None] * 5
+    assert ECHO.called(dict.fromkeys(ECHO.kinds)).endswith("(NULL,NULL,NULL,NULL,NULL)")

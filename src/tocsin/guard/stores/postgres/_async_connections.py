@@ -9,7 +9,16 @@ from psycopg import AsyncConnection
 
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.postgres._async_session import AsyncSession
-from tocsin.guard.stores.postgres._connections import LATE_S, Stack, explained, reaching, readying, tidied
+from tocsin.guard.stores.postgres._connections import (
+    LATE_S,
+    LostWhenNewError,
+    Replacing,
+    Stack,
+    explained,
+    reaching,
+    readying,
+    tidied,
+)
 from tocsin.guard.stores.postgres._settings import telling
 from tocsin.guard.stores.postgres._talk import Talk
 
@@ -45,14 +54,20 @@ class AsyncConnections:
     ) -> tuple[AsyncSession, T]:
         """See Connections.first."""
         until = None if is_patient else deadline + LATE_S
+        replacing = Replacing()
         while True:
-            session = await self.take(max(0.0, deadline - monotonic()))
+            try:
+                session = await self.take(max(0.0, deadline - monotonic()))
+            except LostWhenNewError:
+                if not replacing.does_once():
+                    raise
+                continue
             try:
                 return session, await session.hold(talk(session), until=until)
             except (psycopg.Error, StoreUnavailable):
-                is_stale = session.is_stale
+                is_replaced = replacing.does(session)
                 self.stack.give_back(session)
-                if not is_stale:
+                if not is_replaced:
                     raise
             except BaseException:
                 self.stack.give_back(session)
@@ -71,7 +86,7 @@ class AsyncConnections:
         with reaching():
             connection = await self._connect()
         try:
-            with readying():
+            with readying(connection):
                 await connection.set_autocommit(True)
                 session = AsyncSession(connection)
                 session.know(await session.hold(telling(connection, self.stack.idle_s)))

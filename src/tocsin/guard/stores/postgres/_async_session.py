@@ -98,28 +98,30 @@ class _Wait:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, until: float | None) -> None:
         self._loop = loop
-        self._ended = loop.create_future()
+        self._ended: asyncio.Future[None] | None = None
+        self._is_late = False
         self._timer = None if until is None else loop.call_later(until - monotonic(), self._time_out)
         self._put_off: asyncio.CancelledError | None = None
 
     def end(self) -> None:
         """The connection can be read, or written to."""
-        if not self._ended.done():
+        if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
     async def over(self, *, is_shielded: bool) -> None:
         """Wait for that. Raises TimeoutError, and CancelledError unless that is put off."""
-        while True:
+        while not self._is_late:
+            self._ended = self._loop.create_future()
             try:
                 await self._ended
             except asyncio.CancelledError as cancelled:
                 if not is_shielded:
                     raise
                 self._put_off = cancelled
-                self._ended = self._loop.create_future()
             else:
-                self._ended = self._loop.create_future()
-                return
+                if not self._is_late:
+                    return
+        raise TimeoutError
 
     def close(self) -> None:
         """Cancel the task if that was put off, as often as somebody wanted it: asyncio.timeout() counts."""
@@ -129,5 +131,6 @@ class _Wait:
             cancel_later(self._put_off)
 
     def _time_out(self) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(TimeoutError())
+        # Remembered, because the connection may have had news in this very round of the loop.
+        self._is_late = True
+        self.end()

@@ -17,7 +17,7 @@ from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.guard.stores.postgres._phrases import Phrase, plain
 from tocsin.guard.stores.postgres._session import Session, undoing
 from tocsin.guard.stores.postgres._sqlstates import UNDEFINED_TABLE
-from tocsin.guard.stores.postgres._talk import NOTHING, Call, Lesson, Talk, asked, rows_of, said, saying
+from tocsin.guard.stores.postgres._talk import NOTHING, Call, Lesson, Results, Talk, asked, rows_of, said, saying
 from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT
 
 # set_config() in set_config(), because nothing else promises an order: first the application's own value is kept.
@@ -128,7 +128,7 @@ _COMMIT = Phrase("commit", "COMMIT")
 _BOUND_ALONE = Phrase("", f"SELECT {_BOUND}", {"wait": DIGITS})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """The claim is written, in the transaction with this id."""
 
@@ -138,7 +138,7 @@ class Written:
 def preparing(session: Session) -> Talk[None]:
     """Make the server know the phrases of a claim by their names, if that can be. Raises psycopg.Error: it is lost."""
     # What it knows it keeps, also when the next one fails. So first comes the one that needs both tables.
-    lesson = Lesson((FORGOTTEN, CLAIM, READ, SETTLE, session.settings.begin, _COMMIT))
+    lesson = Lesson((FORGOTTEN, CLAIM, READ, SETTLE, _COMMIT))
     try:
         yield from asked(lesson)
     except psycopg.Error as error:
@@ -148,6 +148,8 @@ def preparing(session: Session) -> Talk[None]:
         session.may_prepare = error.sqlstate == UNDEFINED_TABLE
     else:
         session.is_prepared = True
+        # As after Session.know: nothing that counts has been said yet.
+        session.has_answered = False
 
 
 def taking(session: Session, claim: Claim, *, wait_s: float, savepoint: str | None) -> Talk[Written | Forgotten | None]:
@@ -167,7 +169,7 @@ def taking(session: Session, claim: Claim, *, wait_s: float, savepoint: str | No
     calls: list[Call] = [(begin, NOTHING), (CLAIM, values)]
     if claim.earliest_unix_ms is not None:
         calls.append((FORGOTTEN, values))
-    results = yield from saying(session, *calls)
+    results: Results = yield saying(session, *calls)
     inserted = results[-1 if claim.earliest_unix_ms is None else -2]
     if not inserted.ntuples:
         return None
@@ -185,13 +187,13 @@ def undoing_and_reading(session: Session, key: bytes, savepoint: str | None) -> 
     """Roll back, and read what is stored under the key, in one message. Raises psycopg.Error."""
     undone: list[Call] = [(plain(statement), NOTHING) for statement in undoing(savepoint).split(";")]
     if savepoint is None:
-        return _record((yield from saying(session, *undone, *_reading(key)))[-2])
-    return _record((yield from saying(session, *undone, (READ, {"key": key})))[-1])
+        return _record((yield saying(session, *undone, *_reading(key)))[-2])
+    return _record((yield saying(session, *undone, (READ, {"key": key})))[-1])
 
 
 def reading(session: Session, key: bytes) -> Talk[Record | None]:
     """What is stored under a key. Raises psycopg.Error."""
-    return _record((yield from saying(session, *_reading(key)))[-2])
+    return _record((yield saying(session, *_reading(key)))[-2])
 
 
 def settling(
@@ -213,7 +215,7 @@ def settling(
         "transaction": transaction_id,
     }
     ending = _COMMIT if savepoint is None else plain(f"RELEASE {savepoint}")
-    results = yield from saying(session, (SETTLE, values), (ending, NOTHING))
+    results: Results = yield saying(session, (SETTLE, values), (ending, NOTHING), is_confidential=True)
     return results[-1].command_status
 
 

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import Connection
+from psycopg import BaseConnection, Connection
 
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._turn import Turn
@@ -84,6 +84,32 @@ class Stack(Generic[S]):
         return StoreUnavailable(f"all {self._most} connections of this process were in use for {wait_s:.3g} s")
 
 
+class LostWhenNewError(StoreUnavailable):
+    """A connection that was opened a moment ago was lost before it could be used."""
+
+
+class Replacing:
+    """Whether a connection that was lost at its first use is replaced, for one talk.
+
+    Any number that nobody had used for a while: each may have been lost for long. Of new ones one: it may have been the
+    last of a server that was about to go, or that somebody moved. A second one in a row is a server that does not work.
+    """
+
+    __slots__ = ("_is_lucky",)
+
+    def __init__(self) -> None:
+        self._is_lucky = True
+
+    def does(self, session: Session) -> bool:
+        """Whether to take another one in place of this one."""
+        return session.is_stale and (not session.is_new or self.does_once())
+
+    def does_once(self) -> bool:
+        """Whether to open another one in place of a new one."""
+        is_lucky, self._is_lucky = self._is_lucky, False
+        return is_lucky
+
+
 class Connections:
     """The connections of threads.
 
@@ -116,7 +142,7 @@ class Connections:
     ) -> tuple[BlockingSession, T]:
         """Hold a talk on a connection on which nothing has begun; it is the caller's then.
 
-        A connection that turns out to have been lost while nobody used it is replaced: the talk is begun anew.
+        A connection that turns out to be lost is replaced, see Replacing: the talk is begun anew.
 
         Args:
             talk: makes what to say, for the session that will hold it.
@@ -129,14 +155,20 @@ class Connections:
             psycopg.Error: from the talk.
         """
         until = None if is_patient else deadline + LATE_S
+        replacing = Replacing()
         while True:
-            session = self.take(max(0.0, deadline - monotonic()))
+            try:
+                session = self.take(max(0.0, deadline - monotonic()))
+            except LostWhenNewError:
+                if not replacing.does_once():
+                    raise
+                continue
             try:
                 return session, session.hold(talk(session), until=until)
             except (psycopg.Error, StoreUnavailable):
-                is_stale = session.is_stale
+                is_replaced = replacing.does(session)
                 self.stack.give_back(session)
-                if not is_stale:
+                if not is_replaced:
                     raise
             except BaseException:
                 self.stack.give_back(session)
@@ -153,7 +185,7 @@ class Connections:
         with reaching():
             connection = self._connect()
         try:
-            with readying():
+            with readying(connection):
                 connection.autocommit = True
                 session = BlockingSession(connection)
                 session.know(session.hold(telling(connection, self.stack.idle_s)))
@@ -173,12 +205,13 @@ def reaching() -> Iterator[None]:
 
 
 @contextmanager
-def readying() -> Iterator[None]:
+def readying(connection: BaseConnection[Any]) -> Iterator[None]:
     """Turn the errors of a connection's first messages into StoreUnavailable."""
     try:
         yield
     except psycopg.Error as error:
-        raise StoreUnavailable(f"PostgreSQL cannot be used: {error}") from error
+        kind = LostWhenNewError if connection.closed else StoreUnavailable
+        raise kind(f"PostgreSQL cannot be used: {error}") from error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Phrase:
 
     Args:
         purpose: for whoever looks at pg_prepared_statements; "" for one that is said too seldom to have a name.
-        text: the statement, with its values as %(name)s.
+        text: the statement, with its values as %(name)s; one without values is said as it stands.
         kinds: of the values, by their names.
     """
 
@@ -56,11 +56,30 @@ class Phrase:
 
     def said(self, values: Mapping[str, object]) -> str:
         """The statement with its values in the text."""
+        if not self.kinds:
+            return self.text
         return self.text % {name: literal(kind, values[name]) for name, kind in self.kinds.items()}
+
+    def called(self, values: Mapping[str, object]) -> str:
+        """The statement by its name, with its values in the text; one that has no name, or no values, in full."""
+        if not self.purpose or not self.kinds:
+            return self.said(values)
+        # Written out, as in `sent`.
+        return self._call % tuple(
+            ["NULL" if (value := values[name]) is None else written(value) for name, written in self._writers]
+        )
 
     @cached_property
     def _encoders(self) -> list[tuple[str, Callable[[Any], bytes]]]:
         return [(name, kind.binary) for name, kind in self.kinds.items()]
+
+    @cached_property
+    def _writers(self) -> list[tuple[str, Callable[[Any], str]]]:
+        return [(name, kind.argument) for name, kind in self.kinds.items()]
+
+    @cached_property
+    def _call(self) -> str:
+        return f"EXECUTE {self.name.decode()}({','.join(['%s'] * len(self.kinds))})"
 
 
 def plain(text: str) -> Phrase:

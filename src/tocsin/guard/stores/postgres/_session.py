@@ -1,10 +1,9 @@
 """One connection of a process, for one thread or task at a time.
 
-Rule: only the guard's own statements go through `hold`, several of them as one message with their values in the text.
-So a message is one round trip, and any connection of a pooler will do for it.
+Rule: only the guard's own statements go through `hold`, several of them as one message. So a message is one round trip,
+and any connection of a pooler will do for it.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Generator
 from math import ceil
@@ -18,6 +17,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 
+from tocsin.guard._fork import process_here
 from tocsin.guard.stores.postgres._settings import UNTOLD, Settings
 from tocsin.guard.stores.postgres._sqlstates import Trouble, trouble_of
 from tocsin.guard.stores.postgres._talk import Aside, Lesson, Message, Results, Talk, Text, said
@@ -52,7 +52,8 @@ class Session:
         settings: how its transactions begin, once the server has been told.
         is_prepared: whether the server knows the phrases of a claim by their names.
         may_prepare: whether it is any use to tell it.
-        has_answered: whether the server has, since the connection was taken out of those that nobody used.
+        has_answered: whether the server has, since the connection was opened or taken out of those that nobody used.
+        is_new: whether it was opened for its present use.
         broke: what the handler tried that would have ended its transaction; "" if nothing.
         conflict: the transaction was undone for the sake of another one, and nothing has made up for it.
     """
@@ -64,11 +65,12 @@ class Session:
         self.is_prepared = False
         self.may_prepare = False
         self.has_answered = False
+        self.is_new = True
         self.broke = ""
         self.conflict = False
         self._mark = secrets.token_hex(8)
         self._savepoints = 0
-        self._pid = os.getpid()
+        self._process = process_here()
 
     @property
     def status(self) -> TransactionStatus:
@@ -83,22 +85,24 @@ class Session:
     @property
     def is_inherited(self) -> bool:
         """Whether this process was forked after the connection was opened, which is therefore its parent's."""
-        return self._pid != os.getpid()
+        return self._process is not process_here()
 
     @property
     def is_stale(self) -> bool:
-        """Whether it turned out to be lost at its first use, and might have been for long: another one may do."""
+        """Whether it turned out to be lost at its first use, with nothing written: another one may do."""
         return self.connection.closed and not self.has_answered
 
     def know(self, settings: Settings) -> None:
         """The server has been told."""
         self.settings = settings
+        # That it was told says nothing about what it is told next.
+        self.has_answered = False
         # Whatever a pooler prepares, another client's transaction may find.
         self.may_prepare = not settings.is_pooled
 
     def begin(self) -> None:
         """Forget the transaction before."""
-        self.has_answered = False
+        self.has_answered = self.is_new = False
         self.broke = ""
         self.conflict = False
 
@@ -207,13 +211,17 @@ def exchanged(pgconn: PGconn, message: Message) -> Generator[bool, None, Results
         psycopg.OperationalError: the connection failed.
     """
     _send(pgconn, message)
+    # Whatever has been read may be the answer. If nothing has, it need not be asked whether that is all there.
+    is_unanswered = True
     while pgconn.flush():
         yield True
         pgconn.consume_input()
+        is_unanswered = False
     results: Results = []
     is_text = isinstance(message, Text)
     while True:
-        while pgconn.is_busy():
+        while is_unanswered or pgconn.is_busy():
+            is_unanswered = False
             yield False
             try:
                 pgconn.consume_input()

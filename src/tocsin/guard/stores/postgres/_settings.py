@@ -12,7 +12,7 @@ import psycopg
 from psycopg import BaseConnection
 
 from tocsin.guard import _log
-from tocsin.guard.stores.postgres._phrases import Phrase
+from tocsin.guard.stores.postgres._phrases import Phrase, plain
 from tocsin.guard.stores.postgres._talk import Talk, rows_of, said
 
 # A server that runs a statement does not notice by itself that its client was killed. 2.8 s passed before a retry got
@@ -37,7 +37,7 @@ class Settings:
     is_pooled: bool
 
 
-UNTOLD = Settings(Phrase("begin", "BEGIN"), is_pooled=False)
+UNTOLD = Settings(plain("BEGIN"), is_pooled=False)
 
 
 def telling(connection: BaseConnection[Any], idle_s: float) -> Talk[Settings]:
@@ -70,7 +70,7 @@ def telling(connection: BaseConnection[Any], idle_s: float) -> Talk[Settings]:
         changes = {name: value for name, value in changes.items() if name not in _KEEPALIVES}
     local = ", ".join([_set(item, is_local=True) for item in changes.items()])
     begin = _begin(connection)
-    return Settings(Phrase("begin", f"{begin};SELECT {local}" if local else begin), is_pooled)
+    return Settings(plain(f"{begin};SELECT {local}" if local else begin), is_pooled)
 
 
 def _changes(wanted: dict[str, str], found: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:

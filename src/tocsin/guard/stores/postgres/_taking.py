@@ -53,7 +53,11 @@ def _taken(
     attempts = 0
     while attempts < _LEAST_ATTEMPTS or monotonic() < deadline:
         attempts += 1
-        taken = yield from _attempt(session, claim, deadline - monotonic(), savepoint)
+        taken: Written | Forgotten | Literal[Trouble.CONFLICT] | None
+        try:
+            taken = yield from _claims.taking(session, claim, wait_s=deadline - monotonic(), savepoint=savepoint)
+        except psycopg.Error as error:
+            taken = _not_taken(session, error)
         if isinstance(taken, Written):
             return taken
         found = yield from _claims.undoing_and_reading(session, claim.key, savepoint)
@@ -72,19 +76,15 @@ def _taken(
     raise StoreUnavailable("others took the key and gave it back until the time was over")
 
 
-def _attempt(
-    session: Session, claim: Claim, wait_s: float, savepoint: str | None
-) -> Talk[Written | Forgotten | Literal[Trouble.CONFLICT] | None]:
-    try:
-        return (yield from _claims.taking(session, claim, wait_s=wait_s, savepoint=savepoint))
-    except psycopg.Error as error:
-        if error.sqlstate == NO_SUCH_STATEMENT:
-            # Somebody has let go of what was prepared, or it is another session, behind a pooler that did not show.
-            session.is_prepared = session.may_prepare = False
-            return None
-        if trouble_with(error) is not Trouble.CONFLICT:
-            raise
-        return Trouble.CONFLICT
+def _not_taken(session: Session, error: psycopg.Error) -> Literal[Trouble.CONFLICT] | None:
+    """What an error says that may be tried again; raises it, if it may not."""
+    if error.sqlstate == NO_SUCH_STATEMENT:
+        # Somebody has let go of what was prepared, or it is another session, behind a pooler that did not show.
+        session.is_prepared = session.may_prepare = False
+        return None
+    if trouble_with(error) is not Trouble.CONFLICT:
+        raise error
+    return Trouble.CONFLICT
 
 
 def _seen_from_outside(

@@ -2,7 +2,7 @@
 
 Rule: a talk never sends. It yields a message and is resumed with the results of its statements, or with the
 psycopg.Error that one of them failed with; a session holds it, on a thread or on a task. So whatever is decided about
-an answer of the server is written once.
+an answer of the server is written once. Nobody changes a message; that nobody can would cost as much as saying it.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -22,14 +22,14 @@ Call: TypeAlias = tuple[Phrase, Mapping[str, object]]
 NOTHING: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Text:
     """Statements in full, as one message."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Calls:
     """Statements by their names, their values beside them, as one message. Those without a name are said in full."""
 
@@ -76,11 +76,22 @@ def said(text: str) -> Talk[Results]:
     return asked(Text(text.encode("ascii")))
 
 
-def saying(session: "Session", *calls: Call) -> Talk[Results]:
-    """Statements one after the other, the quickest way that there is."""
-    if session.is_prepared:
-        return asked(Calls(calls))
-    return said(";".join([phrase.said(values) for phrase, values in calls]))
+def saying(session: "Session", *calls: Call, is_confidential: bool = False) -> Message:
+    """Statements one after the other, to be said the quickest way that there is.
+
+    Args:
+        session: that will say them.
+        calls: what.
+        is_confidential: whether their values are to stand in no text, where that can be helped: whoever watches the
+            server reads texts, in pg_stat_activity and in its log.
+    """
+    if not session.is_prepared:
+        return Text(";".join([phrase.said(values) for phrase, values in calls]).encode("ascii"))
+    if is_confidential:
+        return Calls(calls)
+    # Each statement of a Calls is several messages, for which libpq is asked twice as often; and each time another
+    # thread may take the interpreter away.
+    return Text(";".join([phrase.called(values) for phrase, values in calls]).encode("ascii"))
 
 
 def rows_of(result: PGresult) -> list[list[str]]:

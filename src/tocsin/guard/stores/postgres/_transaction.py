@@ -84,8 +84,8 @@ class Watched:
         return session
 
     @staticmethod
-    def _permitted(session: Session, sql: str | Composable) -> bytes:
-        """The statement as the connection wants it, unless it would begin or end a transaction."""
+    def _permitted(session: Session, sql: str | Composable) -> str:
+        """The statement, unless it would begin or end a transaction."""
         text = sql if isinstance(sql, str) else sql.as_string(session.connection)
         control = control_in(text)
         if control:
@@ -94,7 +94,7 @@ class Watched:
                 f"{control} is refused while a handler runs: its writes, the claim and the answer are one commit, "
                 "which is the guard's; use tx.savepoint() to undo a part"
             )
-        return text.encode(session.connection.info.encoding)
+        return text
 
     def _failed(self, error: psycopg.Error) -> None:
         """Remember whether a statement failed for the sake of another transaction."""

@@ -72,7 +72,7 @@ _REMEMBER_FORGOTTEN = """
 """
 # A bounded number of rows at a time: whoever sweeps holds the write lock.
 SWEPT_AT_ONCE = 500
-_DUE = "id IN (SELECT id FROM tocsin_claims WHERE due_unix_ms <= :now ORDER BY due_unix_ms LIMIT :most)"
+_DUE = "id IN (SELECT id FROM tocsin_claims WHERE due_unix_ms <= :now ORDER BY due_unix_ms, id LIMIT :most)"
 _OVER = f"{_DUE} AND claim_until_unix_ms <= :now"
 _STRIP = f"UPDATE tocsin_claims SET headers = NULL, body = NULL, due_unix_ms = claim_until_unix_ms WHERE {_DUE}"  # noqa: S608  constants only
 
@@ -85,7 +85,7 @@ def read(connection: sqlite3.Connection, key: bytes) -> Record | None:
 
 def take(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | None:
     """Write the claim; None: it is written. An old one that has had its time is replaced."""
-    if _insert(connection, claim):
+    if connection.execute(_INSERT, _values(claim)).rowcount == 1:
         return None
     found = read(connection, claim.key)
     if found is None:
@@ -94,7 +94,7 @@ def take(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | N
         return found
     connection.execute(_REMEMBER_FORGOTTEN.format(rows="key = ?"), (claim.key,))
     connection.execute("DELETE FROM tocsin_claims WHERE key = ?", (claim.key,))
-    return None if _insert(connection, claim) else Forgotten()
+    return None if connection.execute(_INSERT, _values(claim)).rowcount == 1 else Forgotten()
 
 
 def settle(connection: sqlite3.Connection, claim: Claim, answer: StoredAnswer) -> bool:
@@ -108,11 +108,12 @@ def sweep(connection: sqlite3.Connection, now_unix_ms: int) -> int:
     due = {"now": now_unix_ms, "most": SWEPT_AT_ONCE}
     connection.execute(_REMEMBER_FORGOTTEN.format(rows=_OVER), due)
     gone = connection.execute(f"DELETE FROM tocsin_claims WHERE {_OVER}", due).rowcount  # noqa: S608  constants only
-    return gone + connection.execute(_STRIP, due).rowcount
+    # What is left of the same rows: those behind them may be over too, and are not to be stripped before they go.
+    return gone + connection.execute(_STRIP, due | {"most": SWEPT_AT_ONCE - gone}).rowcount
 
 
-def _insert(connection: sqlite3.Connection, claim: Claim) -> bool:
-    values = (
+def _values(claim: Claim) -> tuple[object, ...]:
+    return (
         claim.key,
         KEY_VERSION,
         claim.tenant,
@@ -123,4 +124,3 @@ def _insert(connection: sqlite3.Connection, claim: Claim) -> bool:
         claim.claim_until_unix_ms,
         claim.earliest_unix_ms,
     )
-    return connection.execute(_INSERT, values).rowcount == 1

@@ -43,6 +43,10 @@ class KeptWriter:
             sqlite3.Error: it cannot be opened.
             StoreUnavailable: it cannot be made ready.
         """
+        # `current`, written out for the many times that it has been asked a moment ago.
+        current = self.writer
+        if current is not None and monotonic() - self._seen_at < _STILL_THERE_S:
+            return current
         current = self.current()
         if current is not None:
             return current

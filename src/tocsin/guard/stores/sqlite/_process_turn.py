@@ -8,8 +8,8 @@ cannot come back before the one in the gate has gone through. The kernel queues 
 frees both when their process dies.
 """
 
-import fcntl
 import os
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -19,6 +19,7 @@ from tocsin.guard._fork import renew_in_children
 from tocsin.guard._sleepers import SleepingThread
 
 _NAMES = ("gate", "turn")
+_AT_ONCE = LOCK_EX | LOCK_NB
 
 
 class ProcessTurn:
@@ -44,9 +45,10 @@ class ProcessTurn:
 
     def try_take(self) -> bool:
         """Take the turn if nobody has it and nobody waits for it. Raises OSError: the files cannot be locked."""
-        if self._locks is None:
-            self._locks = _Locks(self._path)
-        return not self._helper_waits and self._locks.try_take()
+        locks = self._locks
+        if locks is None:
+            locks = self._locks = _Locks(self._path)
+        return not self._helper_waits and locks.try_take()
 
     def take(self, deadline: float) -> None:
         """Wait for the turn.
@@ -132,29 +134,30 @@ class _Locks:
 
     def try_take(self) -> bool:
         """Go through the gate and take the turn, if nobody is in the way."""
+        gate = self._gate
         try:
-            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(gate, _AT_ONCE)
         except BlockingIOError:
             return False
         try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self._turn, _AT_ONCE)
         except BlockingIOError:
             return False
         finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+            flock(gate, LOCK_UN)
         return True
 
     def take(self) -> None:
         """Wait in the gate for the turn."""
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        flock(self._gate, LOCK_EX)
         try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            flock(self._turn, LOCK_EX)
         finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+            flock(self._gate, LOCK_UN)
 
     def pass_on(self) -> None:
         """Let go of the turn."""
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        flock(self._turn, LOCK_UN)
 
     def close(self) -> None:
         """Close the files; what is locked through other copies of them stays locked."""

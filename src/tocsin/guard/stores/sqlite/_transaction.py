@@ -88,7 +88,9 @@ class Transaction:
             cursor.execute(sql, parameters)
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
-        return self._rows(cursor)
+        if cursor.description is not None:
+            self._cursors.append(cursor)
+        return Rows(cursor)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Rows:
         """Run one statement for each of the parameters. Raises as `execute` does."""
@@ -97,7 +99,9 @@ class Transaction:
             cursor.executemany(sql, parameters)
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
-        return self._rows(cursor)
+        if cursor.description is not None:
+            self._cursors.append(cursor)
+        return Rows(cursor)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -135,11 +139,6 @@ class Transaction:
         if self._row_factory is not None:
             cursor.row_factory = self._row_factory
         return cursor
-
-    def _rows(self, cursor: sqlite3.Cursor) -> Rows:
-        if cursor.description is not None:
-            self._cursors.append(cursor)
-        return Rows(cursor)
 
     def _explained(self, error: sqlite3.DatabaseError) -> Exception:
         """What is raised for an error of SQLite: the same, unless it is the guard that refused the statement."""

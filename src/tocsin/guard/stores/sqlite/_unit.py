@@ -70,9 +70,11 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
         Raises:
             sqlite3.Error: it cannot be written.
         """
-        self.writer.authorizer.is_judging = False
-        taken = _claims.take(self.writer.connection, self.claim)
-        self.writer.authorizer.is_judging = taken is None
+        writer = self.writer
+        authorizer = writer.authorizer
+        authorizer.is_judging = False
+        taken = _claims.take(writer.connection, self.claim)
+        authorizer.is_judging = taken is None
         return taken
 
     @abstractmethod
@@ -94,12 +96,13 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
             StoreUnavailable: the answer cannot be written.
         """
         writer = self.writer
-        if writer.authorizer.broke:
-            raise TransactionBroken(f"it tried {writer.authorizer.broke}")
-        if not writer.connection.in_transaction:
+        connection, broke = writer.connection, writer.authorizer.broke
+        if broke:
+            raise TransactionBroken(f"it tried {broke}")
+        if not connection.in_transaction:
             raise TransactionBroken("a statement of it rolled the transaction back")
         try:
-            stands = _claims.settle(writer.connection, self.claim, answer)
+            stands = _claims.settle(connection, self.claim, answer)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the answer cannot be stored: {error}") from error
         if not stands:
