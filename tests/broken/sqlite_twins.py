@@ -13,6 +13,7 @@ from tests.guard import task_shop, test_process_turn
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import StoreError, StoreUnavailable
 from tocsin.guard._sleepers import SleepingThread
+from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn, _Locks
@@ -127,6 +128,21 @@ def an_inherited_lock_that_a_child_keeps(patch: pytest.MonkeyPatch) -> None:
 def a_cancelled_task_that_takes_an_open_group_with_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(task_shop, "LONG_S", _SOON_S)
     patch.setattr(WriteTurns, "_given_back", lambda turns: turns._turn.pass_on())
+
+
+def what_is_not_committed_taken_for_committed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(WriteTurns, "is_open", False)
+
+
+def a_transaction_that_is_left_open_and_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Its COMMIT is begun if the turn is free, and else it is left to whoever has the turn."""
+    patch.setattr(task_shop, "LONG_S", _SOON_S)
+
+    def take_for(turn: Turn, begin: Any) -> None:
+        if turn.try_take():
+            begin()
+
+    patch.setattr(Turn, "take_for", take_for)
 
 
 def a_commit_on_the_event_loop(patch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,14 @@ TWINS = [
         {"after": ()},
     ),
     Twin(
+        sqlite_twins.what_is_not_committed_taken_for_committed,
+        test_sqlite_tasks.test_what_is_not_committed_yet_is_not_found,
+    ),
+    Twin(
+        sqlite_twins.a_transaction_that_is_left_open_and_forgotten,
+        test_sqlite_tasks.test_a_transaction_that_was_left_open_is_committed_after_who_has_the_turn,
+    ),
+    Twin(
         sqlite_twins.a_commit_on_the_event_loop,
         test_sqlite_tasks.test_one_task_begins_on_the_loop_and_commits_off_it,
     ),

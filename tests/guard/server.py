@@ -37,9 +37,11 @@ class Reply:
         return self.status, tuple(field for field in self.headers if field[0].lower() not in own), self.body
 
 
-def gunicorn(port: int = 0, *, workers: int = 1, threads: int = 8, more: Sequence[str] = ()) -> list[str]:
-    """The command that serves services/orders.py."""
-    command = [sys.executable, "-m", "gunicorn", "orders:app", "--bind", f"127.0.0.1:{port}", "--worker-class=gthread"]
+def gunicorn(
+    port: int = 0, *, workers: int = 1, threads: int = 8, more: Sequence[str] = (), app: str = "orders:app"
+) -> list[str]:
+    """The command that serves one of services/."""
+    command = [sys.executable, "-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--worker-class=gthread"]
     return [*command, f"--workers={workers}", f"--threads={threads}", "--backlog=256", "--no-control-socket", *more]
 
 

@@ -229,6 +229,93 @@ def test_a_turn_that_would_go_to_a_closed_loop_goes_to_the_next(shop: Shop) -> N
     run(shop, work())
 
 
+async def busy(shop: Shop) -> None:
+    """Two have shared a transaction, so the next one may be shared as well."""
+    gate = Gate()
+    tasks = shop.line_up(("first", gate), ("a", None), ("b", None))
+    await gate.entered.wait()
+    await shop.queued(2)
+    gate.leave.set()
+    await asyncio.gather(*tasks)
+    shop.commits.clear()
+    shop.ran.clear()
+
+
+def test_tasks_that_are_ready_together_share_a_commit_and_do_not_wait_for_the_turn(shop: Shop) -> None:
+    async def work() -> None:
+        await busy(shop)
+        waited: list[int] = []
+
+        async def looks(_tx: Transaction) -> None:
+            waited.append(len(shop.store.turns._turn._queue))
+
+        names = [str(number) for number in range(20)]
+        assert await asyncio.gather(*shop.line_up(*((name, looks) for name in names))) == ["applied"] * 20
+        assert (shop.ran, waited) == (names, [0] * 20)
+        assert len(shop.commits) == 1
+        assert get_ident() not in shop.commits
+
+    run(shop, work())
+
+
+def test_what_is_not_committed_yet_is_not_found(shop: Shop) -> None:
+    """A look takes the connection that writes, if nobody uses it."""
+
+    async def work() -> None:
+        await busy(shop)
+        key = claim("17").key
+        (task,) = shop.line_up(("17", None))
+        looked = asyncio.create_task(shop.store.look_async(key))
+        assert await looked is None
+        assert not task.done()
+        assert await task == "applied"
+        assert await shop.store.look_async(key) is not None
+
+    run(shop, work())
+
+
+def test_a_transaction_that_was_left_open_is_committed_after_who_has_the_turn(shop: Shop) -> None:
+    async def work() -> None:
+        await busy(shop)
+        last = Gate()
+        tasks = shop.line_up(("17", None), ("18", last))
+        await last.entered.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not tasks[0].done()
+        last.leave.set()
+        assert await asyncio.gather(*tasks, return_exceptions=True) == ["applied"] * 2
+        assert len(shop.commits) == 1
+
+    run(shop, work())
+
+
+def test_a_transaction_that_was_left_open_outlives_the_cancellation_of_who_has_the_turn(shop: Shop) -> None:
+    async def work() -> None:
+        await busy(shop)
+        last = Gate()
+        tasks = shop.line_up(("17", None), ("18", last))
+        await last.entered.wait()
+        await shop.queued(1)
+        tasks[1].cancel()
+        assert await tasks[0] == "applied"
+        assert shop.orders == ["first", "a", "b", "17"]
+
+    run(shop, work())
+
+
+def test_a_transaction_that_was_left_open_is_committed_once_if_somebody_else_does_it(shop: Shop) -> None:
+    """The claim of the other one is to be written alone, so it ends what is open first."""
+
+    async def work() -> None:
+        await busy(shop)
+        shop.store.will_run_alone(claim("18").key)
+        assert await asyncio.gather(*shop.line_up(("17", None), ("18", None))) == ["applied"] * 2
+        assert len(shop.commits) == 2
+
+    run(shop, work())
+
+
 def test_a_sweep_by_a_task_is_a_transaction_of_its_own(shop: Shop) -> None:
     async def work() -> None:
         assert await shop.order("kept for ever") == "applied"

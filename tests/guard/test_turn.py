@@ -115,6 +115,20 @@ def test_a_turn_is_handed_over_only_to_somebody_who_waits() -> None:
     assert not turn.try_take()
 
 
+def test_what_is_to_be_begun_stands_in_line_like_a_thread() -> None:
+    turn, begun = Turn(), list[str]()
+    turn.take_for(lambda: begun.append("at once"))
+    assert begun == ["at once"]
+    turn.take_for(lambda: begun.append("second"))
+    turn.take_for(lambda: begun.append("third"))
+    assert not turn.try_take()
+    turn.pass_on()
+    assert begun == ["at once", "second"]
+    assert turn.hand_over()
+    assert begun == ["at once", "second", "third"]
+    assert not turn.hand_over()
+
+
 def test_with_several_places_so_many_have_a_turn_at_once() -> None:
     turn = Turn(2)
     assert turn.take(0)

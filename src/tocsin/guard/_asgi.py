@@ -2,7 +2,8 @@
 
 Rule: no event of an answer leaves before COMMIT. The application's answer is collected whole; when its last event is
 there, the flow goes on inside that very `send`, so that whatever the application does after it (background tasks,
-the exits of its dependencies) happens after COMMIT, once, and not at all where nothing was applied.
+the exits of its dependencies) happens after COMMIT, once, and not at all where nothing was applied. Where an adapter
+knows that it does nothing after it, the application returns first: then nothing of it is held while COMMIT is awaited.
 """
 
 import asyncio
@@ -114,19 +115,43 @@ class Exchange(Generic[Tx]):
         body: the raw body.
         run: the granted claim, once `grant` has taken it.
         refusal: one of the framework's HTTP errors below 500, where that is what the answer is rendered from.
+        is_last_word: whether the application does nothing after the end of its answer but return; for the adapter to
+            say, before it.
     """
+
+    __slots__ = (
+        "_answer",
+        "_collected",
+        "_decided",
+        "_is_answered",
+        "_is_body_taken",
+        "_is_settling",
+        "_outer",
+        "_performing",
+        "_receive",
+        "_send",
+        "body",
+        "guarded",
+        "is_last_word",
+        "refusal",
+        "run",
+        "scope",
+    )
 
     def __init__(self, guarded: Guarded[Tx], scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.body = b""
         self.run: Run | None = None
         self.refusal: BaseException | None = None
+        self.is_last_word = False
         self.guarded = guarded
         self._outer = scope
         self._receive = receive
         self._send = send
         self._performing: Performing[Tx]
         self._collected: _Collected
+        # What the application has answered, where that is its last word.
+        self._answer: Answer | None = None
         # What is sent in place of whatever the application sends.
         self._decided: Answer | None = None
         self._is_body_taken = False
@@ -184,11 +209,15 @@ class Exchange(Generic[Tx]):
 
     async def send(self, event: Event) -> None:
         """Collect the application's answer; at its end, commit it and send it."""
-        if self._is_answered:
+        if self._is_answered or self._answer is not None:
             raise GuardError(f"{event['type']} after the end of the answer")
         if not self._collected.add(event):
             return
-        answer = await self._ended(self._collected.answer())
+        ended = self._collected.answer()
+        if self.is_last_word and self.refusal is None:
+            self._answer = ended
+            return
+        answer = await self._ended(ended)
         if answer is None:
             raise _Stop
         await self._reply(answer)
@@ -200,7 +229,6 @@ class Exchange(Generic[Tx]):
         if answer is not None:
             await self._reply(answer)
             return
-        self.scope = _scope_of_the_application(self._outer)
         while not self._is_answered:
             await self._attempt(app)
 
@@ -212,13 +240,21 @@ class Exchange(Generic[Tx]):
         except BaseException as error:  # noqa: BLE001  raised again, unless the guard has an answer to it
             if not _is_stop(error):
                 await self._raised(error)
-        else:
-            if not self._is_answered:
-                await self._raised(GuardError("the application ended before its answer did"))
+            return
+        if self._answer is not None:
+            # What the framework has put there, and what it has sent, need nobody hold until COMMIT.
+            self.scope = self._outer
+            del self._collected
+            answer = await self._ended(self._answer)
+            if answer is not None:
+                await self._reply(answer)
+        elif not self._is_answered:
+            await self._raised(GuardError("the application ended before its answer did"))
 
     def _begin_anew(self) -> None:
-        self.run = self.refusal = self._decided = None
-        self._is_body_taken = self._is_settling = False
+        self.scope = _scope_of_the_application(self._outer)
+        self.run = self.refusal = self._decided = self._answer = None
+        self._is_body_taken = self._is_settling = self.is_last_word = False
         self._collected = _Collected(self.guarded.limits.max_answer_bytes)
 
     async def _raised(self, error: BaseException) -> None:
@@ -232,20 +268,23 @@ class Exchange(Generic[Tx]):
         if answer is not None:
             await self._reply(answer)
 
-    async def _ended(self, answer: Answer) -> Answer | None:
+    def _ended(self, answer: Answer) -> Awaitable[Answer | None]:
         """What to send where the application has answered; None: it runs again."""
+        if self.run is None or self._decided is not None:
+            return self._without_handler(answer)
+        self._is_settling = True
+        return self._performing.returned(Returned(answer) if self.refusal is None else Refused(answer))
+
+    async def _without_handler(self, answer: Answer) -> Answer:
         if self._decided is not None:
             return self._decided
-        if self.run is None:
-            # Routing, authentication, validation: the handler has not started, and nothing is remembered.
-            await self._performing.close()
-            return storable(answer)
-        self._is_settling = True
-        return await self._performing.returned(Returned(answer) if self.refusal is None else Refused(answer))
+        # Routing, authentication, validation: the handler has not started, and nothing is remembered.
+        await self._performing.close()
+        return storable(answer)
 
-    async def _reply(self, answer: Answer) -> None:
+    def _reply(self, answer: Answer) -> Awaitable[None]:
         self._is_answered = True
-        await send_answer(answer, self._outer, self._send)
+        return send_answer(answer, self._outer, self._send)
 
 
 def _gone(receive: Receive) -> "asyncio.Future[object]":

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, TypeVar
 
 from tocsin.guard._drivers import pause_s
 from tocsin.guard._errors import StoreError
@@ -23,7 +23,6 @@ from tocsin.guard._steps import (
     Look,
     Pause,
     Raised,
-    Ran,
     Refused,
     Returned,
     Run,
@@ -36,6 +35,8 @@ from tocsin.guard._steps import (
 )
 from tocsin.guard._store import AsyncGranted, AsyncStore, Forgotten, Record, Tx
 from tocsin.guard._waiting import InFlight
+
+UpTo = TypeVar("UpTo", bound=Step[Any])
 
 
 class ClientGoneError(Exception):
@@ -56,7 +57,7 @@ class AsyncDriver(Generic[Tx]):
         wait_left_s: what is left of wait_s, in seconds.
     """
 
-    __slots__ = ("_flow", "_gone", "_granted", "_in_flight", "_joined", "_next", "_store", "wait_left_s")
+    __slots__ = ("_flow", "_gone", "_granted", "_in_flight", "_joined", "_next", "_ready", "_store", "wait_left_s")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class AsyncDriver(Generic[Tx]):
     ) -> None:
         self._flow = flow
         self._store = store
+        self._ready: Callable[[float], Awaitable[None] | None] | None = getattr(store, "ready_async", None)
         self._in_flight = in_flight
         self.wait_left_s = wait_s
         self._gone = gone
@@ -75,29 +77,25 @@ class AsyncDriver(Generic[Tx]):
         self._joined: bytes | None = None
         self._granted: AsyncGranted[Tx] | None = None
 
-    async def to_claim(self) -> Ended | Raised | None:
-        """Perform what comes before the claim; None: the claim is next, and only the key is held.
+    def to_claim(self) -> Awaitable[Ended | Raised | Take]:
+        """Perform what comes before the claim, which is next then; only the key is held.
 
         Raises:
             ClientGoneError: the client has gone.
         """
-        return await self._resume(None, Take)
+        return self._perform(None, Take)
 
-    async def to_handler(self) -> Ended | Raised | Run:
+    def to_handler(self) -> Awaitable[Ended | Raised | Run]:
         """Take the claim; where it was granted, the handler is next."""
-        ended = await self._perform(self._next, Run)
-        if ended is not None:
-            return ended
-        assert isinstance(self._next, Run), "performed up to it"
-        return self._next
+        return self._perform(None, Run, self._next)
 
-    async def returned(self, ran: Returned | Refused) -> Ended | Raised | None:
-        """Go on after a handler that came to its end. None: it has to run again, from `to_handler` on."""
-        return await self._resume(judged(ran, self._held()), Run)
+    def returned(self, ran: Returned | Refused) -> Awaitable[Ended | Raised | Run]:
+        """Go on after a handler that came to its end. Run: it has to run again, from `to_handler` on."""
+        return self._perform(judged(ran, self._held()), Run)
 
-    async def raised(self, error: BaseException) -> Ended | Raised | None:
-        """Go on after a handler that raised. None: it has to run again, from `to_handler` on."""
-        return await self._resume(judged_error(error, self._held(), self._store), Run)
+    def raised(self, error: BaseException) -> Awaitable[Ended | Raised | Run]:
+        """Go on after a handler that raised. Run: it has to run again, from `to_handler` on."""
+        return self._perform(judged_error(error, self._held(), self._store), Run)
 
     async def close(self) -> None:
         """Give back whatever is still held: after a cancellation, or a request that never came to its handler."""
@@ -111,30 +109,27 @@ class AsyncDriver(Generic[Tx]):
             self._leave()
             self._flow.close()
 
-    async def _resume(self, reply: Ran | None, until: type[Step[Any]]) -> Ended | Raised | None:
+    async def _perform(self, reply: object, until: type[UpTo], step: Step[Any] | None = None) -> Ended | Raised | UpTo:
+        """Resume the flow with a reply, or go on with a step that is known, up to a step of that type or to its end."""
+        flow = self._flow
         try:
-            step = self._flow.send(reply)
-        except StopIteration as end:
-            return self._over(end)
-        return await self._perform(step, until)
-
-    async def _perform(self, step: Step[Any], until: type[Step[Any]]) -> Ended | Raised | None:
-        try:
+            if step is None:
+                step = flow.send(reply)
             while type(step) is not until:
                 try:
-                    if isinstance(step, Join):
+                    if type(step) is Join:
                         # It waits for nothing, and needs no coroutine of its own.
-                        reply: object = self._join(step)
+                        reply = self._join(step)
                     else:
                         reply = await self._PERFORMED_BY[type(step)](self, step)
                 except StoreError as error:
-                    step = self._flow.throw(error)
+                    step = flow.throw(error)
                 else:
-                    step = self._flow.send(reply)
+                    step = flow.send(reply)
         except StopIteration as end:
             return self._over(end)
         self._next = step
-        return None
+        return step
 
     def _over(self, end: StopIteration) -> Ended | Raised:
         # Now, and not when the request is over: it may go on for long, and duplicates wait for nothing but this.
@@ -151,9 +146,22 @@ class AsyncDriver(Generic[Tx]):
         assert self._granted is not None, "a handler runs in what was granted"
         return self._granted
 
-    async def _look(self, step: Look) -> Record | None:
-        if step.is_hint and not self._store.declares.looks_first:
-            return None
+    def _look(self, step: Look) -> Awaitable[Record | None]:
+        if step.is_hint:
+            if not self._store.declares.looks_first:
+                return _nothing()
+            ready = None if self._ready is None else self._ready(self.wait_left_s)
+            if ready is not None:
+                return self._look_later(step, ready)
+        return self._store.look_async(step.key)
+
+    async def _look_later(self, step: Look, ready: Awaitable[None]) -> Record | None:
+        """Nothing but the body is held yet; and what is looked for is found with less trouble."""
+        started = monotonic()
+        try:
+            await ready
+        finally:
+            self._spend(started)
         return await self._store.look_async(step.key)
 
     def _join(self, step: Join) -> Running | None:
@@ -185,18 +193,18 @@ class AsyncDriver(Generic[Tx]):
             self._granted = taken
         return taken
 
-    async def _settle(self, step: Settle) -> None:
+    def _settle(self, step: Settle) -> Awaitable[None]:
         granted = self._held()
         self._granted = None
-        await granted.settle_async(step.answer)
+        return granted.settle_async(step.answer)
 
-    async def _abandon(self, _step: Abandon) -> None:
+    def _abandon(self, _step: Abandon) -> Awaitable[None]:
         granted = self._held()
         self._granted = None
-        await granted.abandon_async()
+        return granted.abandon_async()
 
-    async def _pause(self, step: Pause) -> None:
-        await asyncio.sleep(pause_s(step.attempt))
+    def _pause(self, step: Pause) -> Awaitable[None]:
+        return asyncio.sleep(pause_s(step.attempt))
 
     _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], Awaitable[object]]]] = MappingProxyType(
         {
@@ -212,3 +220,7 @@ class AsyncDriver(Generic[Tx]):
     def _spend(self, since: float) -> None:
         """Take the time of a wait from what is left of wait_s."""
         self.wait_left_s = max(0.0, self.wait_left_s - (monotonic() - since))
+
+
+async def _nothing() -> None:
+    """What a look that was spared found."""

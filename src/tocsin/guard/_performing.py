@@ -1,14 +1,15 @@
 """One guarded request on a task, as an ASGI adapter sees it."""
 
+from collections.abc import Awaitable
 from time import monotonic
-from typing import Generic
+from typing import Any, Generic
 
 from tocsin.guard import _log
 from tocsin.guard._answer import Answer
 from tocsin.guard._async_driver import AsyncDriver
 from tocsin.guard._flow import Ended
 from tocsin.guard._log_events import Ending
-from tocsin.guard._steps import Raised, Refused, Returned, Run
+from tocsin.guard._steps import Raised, Refused, Returned, Run, Step
 from tocsin.guard._store import Tx
 from tocsin.guard._sweeping import Sweeping
 
@@ -53,17 +54,17 @@ class Performing(Generic[Tx]):
 
     async def to_handler(self) -> Answer | Run:
         """Take the claim. An answer: something else stands in its place."""
-        step = await self._driver.to_handler()
-        if isinstance(step, Run):
-            return step
-        answer = self._answer(step)
+        ended = await self._driver.to_handler()
+        if type(ended) is Run:
+            return ended
+        answer = self._answer(ended)
         assert answer is not None, "a flow that has ended has an answer"
         return answer
 
     async def returned(self, ran: Returned | Refused) -> Answer | None:
         """Store the answer and commit, or roll back. None: the handler has to run again, from `to_handler` on."""
         ended = await self._driver.returned(ran)
-        self.is_applied = isinstance(ended, Ended) and ended.ending in _COMMITTED
+        self.is_applied = type(ended) is Ended and ended.ending in _COMMITTED
         return self._answer(ended)
 
     async def raised(self, error: BaseException) -> Answer | None:
@@ -74,23 +75,23 @@ class Performing(Generic[Tx]):
         """
         return self._answer(await self._driver.raised(error))
 
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         """Give back whatever is still held."""
         if not self._is_told:
             self._is_told = True
             _log.request_given_up(self._operation, None, started=self._started, waited_s=self._waited_s)
-        await self._driver.close()
+        return self._driver.close()
 
-    async def sweep(self) -> None:
+    def sweep(self) -> Awaitable[None]:
         """Let go of what is due, if it is time; after the answer has been sent."""
-        await self._sweeping.sweep_if_due_async(self._now_unix)
+        return self._sweeping.sweep_if_due_async(self._now_unix)
 
     @property
     def _waited_s(self) -> float:
         return self._wait_s - self._driver.wait_left_s
 
-    def _answer(self, ended: Ended | Raised | None) -> Answer | None:
-        if ended is None:
+    def _answer(self, ended: Ended | Raised | Step[Any]) -> Answer | None:
+        if isinstance(ended, Step):
             return None
         self._is_told = True
         _log.request_ended(self._operation, ended, started=self._started, waited_s=self._waited_s)

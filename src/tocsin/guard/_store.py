@@ -246,7 +246,11 @@ class AsyncGranted(ABC, Generic[Tx]):
 
 
 class AsyncStore(Protocol[Tx]):
-    """A store that tasks of an event loop use. One object may be this and a Store."""
+    """A store that tasks of an event loop use. One object may be this and a Store.
+
+    It may have a method `ready_async(wait_s)` besides: what a request should await, for so many seconds at most, before
+    it looks and prepares anything, or None. Nothing follows from it.
+    """
 
     @property
     def declares(self) -> Declares:

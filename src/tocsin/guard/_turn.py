@@ -24,7 +24,7 @@ class Turn:
 
     def __init__(self, places: int = 1, *, given_back: Callable[[], None] | None = None) -> None:
         self._guard = Lock()
-        self._queue: deque[Sleeper] = deque()
+        self._queue: deque[Sleeper | _Begins] = deque()
         self._places = places
         self._free = places
         self._given_back = self.pass_on if given_back is None else given_back
@@ -57,6 +57,19 @@ class Turn:
                 return False
             self._free -= 1
             return True
+
+    def take_for(self, begin: Callable[[], object]) -> None:
+        """Take the turn for something that is begun as soon as it comes, and that passes it on later.
+
+        Args:
+            begin: begins it, on whatever thread the turn comes from, and does nothing else there.
+        """
+        with self._guard:
+            if not self._free:
+                self._queue.append(_Begins(begin))
+                return
+            self._free -= 1
+        begin()
 
     async def take_async(self, timeout_s: float) -> bool:
         """Like `take`, for a task. A task that is cancelled has not taken it."""
@@ -129,3 +142,12 @@ class Turn:
     def _step_back(self, mine: Sleeper) -> None:
         if not self._left_queue(mine):
             self._given_back()
+
+
+class _Begins:
+    """Waits for the turn without a thread or a task."""
+
+    __slots__ = ("wake",)
+
+    def __init__(self, begin: Callable[[], object]) -> None:
+        self.wake = begin

@@ -10,7 +10,7 @@ rolls back. What frameworks make of their own HTTP errors is an answer like any 
 go through untouched.
 """
 
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from http import HTTPStatus
 from typing import Generic
 
@@ -36,13 +36,13 @@ class GuardedApp(Generic[Tx]):
             await self._app(scope, receive, send)
             return
         exchange = Exchange(self._guarded, scope, receive, send)
+        await exchange.answer(partial(self._granted, exchange), self._guarded.limits.max_body_bytes)
 
-        async def granted(inner: Scope, receive: Receive, send: Send) -> None:
-            run = await exchange.grant()
-            if run is None:
-                await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT})
-                await send({"type": "http.response.body"})
-            else:
-                await self._app({**inner, SIGNED: run.signed, TX: run.granted.tx}, receive, send)
-
-        await exchange.answer(granted, self._guarded.limits.max_body_bytes)
+    async def _granted(self, exchange: Exchange[Tx], scope: Scope, receive: Receive, send: Send) -> None:
+        run = await exchange.grant()
+        if run is None:
+            await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT})
+            await send({"type": "http.response.body"})
+        else:
+            scope[SIGNED], scope[TX] = run.signed, run.granted.tx
+            await self._app(scope, receive, send)

@@ -16,15 +16,17 @@ What happens in which order: the body is read and verified, and duplicates are a
 parsing, validation and dependencies come before the claim, so what they refuse is never remembered and holds no lock;
 then the claim, the endpoint, the response model, COMMIT, and the first byte of the answer. HTTPException below 500 and
 RequestValidationError, raised inside, are rendered by the application's own handlers and undo the endpoint's writes.
-Background tasks, and what dependencies do after their `yield`, follow COMMIT, once, and only if there was one.
+Background tasks, and what dependencies do after their `yield`, follow COMMIT, once, and only if there was one. Where
+nothing of that follows, FastAPI returns before COMMIT is awaited: with 64 requests waiting, the garbage collector spent
+a quarter of the processor's time on walking over what it holds for each.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial, wraps
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from fastapi import routing
 from fastapi.exceptions import RequestValidationError
@@ -42,9 +44,12 @@ from tocsin.guard._threads import ThreadedGranted
 from tocsin.signing import Scheme
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+RouteHandler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _LEAST_FAILURE = 500
 _HANDLERS = "starlette.exception_handlers"
+# FastAPI's stack of what dependencies do after the answer.
+_EXITS = "fastapi_inner_astack"
 # Where a guarded endpoint, and whatever copies its attributes with functools.wraps, says how it is guarded.
 _MARK = "__tocsin_guarded__"
 _OWN = ("signed", "tx")
@@ -110,18 +115,18 @@ class GuardedEndpoint(Generic[Tx]):
         if not guarded.is_named:
             guarded.name(_path_template(scope, self._handler))
         exchange = Exchange(guarded, scope, receive, send)
-
-        async def app(inner: Scope, receive: Receive, send: Send) -> None:
-            inner[_HANDLERS] = self._handlers(inner.get(_HANDLERS))
-            token = _current.set(exchange)
-            try:
-                await unguarded(inner, receive, send)
-            finally:
-                _current.reset(token)
-
         most_bytes = guarded.limits.max_body_bytes
         of_the_route: int | None = getattr(route, "max_body_size", None)
+        app = partial(self._run, exchange, unguarded)
         await exchange.answer(app, most_bytes if of_the_route is None else min(most_bytes, of_the_route))
+
+    async def _run(self, exchange: Exchange[Tx], unguarded: App, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_HANDLERS] = self._handlers(scope.get(_HANDLERS))
+        token = _current.set(exchange)
+        try:
+            await unguarded(scope, receive, send)
+        finally:
+            _current.reset(token)
 
     def _handlers(self, of_the_app: Any) -> Any:  # noqa: ANN401  Starlette's own, untyped in the scope
         """The application's exception handlers for what may be remembered, noting what they render; made once."""
@@ -185,6 +190,7 @@ def _look_at_every_route() -> None:
     make: Callable[..., None] = APIRoute.__init__
     if hasattr(make, _MARK):
         return
+    handler_of = APIRoute.get_route_handler
 
     @wraps(make)
     def make_and_look(route: APIRoute, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  whatever it takes
@@ -193,8 +199,33 @@ def _look_at_every_route() -> None:
         if guarded is not None:
             guarded.guard(route)
 
+    @wraps(handler_of)
+    def handler_and_look(route: APIRoute) -> RouteHandler:
+        handler = handler_of(route)
+        # A class of routes of the application's own may do anything after it.
+        return _looked_at(handler) if type(route) is APIRoute and hasattr(route.endpoint, _MARK) else handler
+
     setattr(make_and_look, _MARK, True)
     APIRoute.__init__ = make_and_look  # type: ignore[method-assign, assignment]
+    APIRoute.get_route_handler = handler_and_look  # type: ignore[method-assign, assignment]
+
+
+def _looked_at(handler: RouteHandler) -> RouteHandler:
+    """FastAPI's handler of a route, whose response is looked at before it is sent."""
+
+    async def looked_at(request: Request) -> Response:
+        response = await handler(request)
+        _current.get().is_last_word = _is_last_word(request.scope, response)
+        return response
+
+    return looked_at
+
+
+def _is_last_word(scope: Mapping[str, Any], response: Response) -> bool:
+    """Whether nothing follows a response: no background task, no dependency's exit, nothing that its class adds."""
+    # Without an attribute that says so, something may follow.
+    exits = getattr(scope.get(_EXITS), "_exit_callbacks", True)
+    return not exits and response.background is None and type(response).__call__ is Response.__call__
 
 
 def _path_template(scope: Mapping[str, Any], handler: Callable[..., Any]) -> str:

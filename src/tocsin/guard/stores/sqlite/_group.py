@@ -27,17 +27,21 @@ class Group:
 
     Attributes:
         asleep: the members that have run, and wait for COMMIT.
+        kept: how many have run, and want it.
+        is_closing: whether an event loop will see to it in its next round.
+        is_ending: whether it is under way.
         is_over: whether COMMIT or ROLLBACK has been done, and everybody may go.
         error: why nothing was committed.
     """
 
-    __slots__ = ("_closes_at", "asleep", "error", "is_over", "is_shared", "writer")
+    __slots__ = ("_closes_at", "asleep", "error", "is_closing", "is_ending", "is_over", "is_shared", "kept", "writer")
 
     def __init__(self, writer: Writer, *, is_shared: bool) -> None:
         self.writer = writer
         self.is_shared = is_shared
         self.asleep: list[Sleeper] = []
-        self.is_over = False
+        self.kept = 0
+        self.is_closing = self.is_ending = self.is_over = False
         self.error: StoreError | None = None
         self._closes_at = monotonic() + LONGEST_S if is_shared else 0.0
 

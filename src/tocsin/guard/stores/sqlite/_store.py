@@ -6,7 +6,7 @@ nobody else changes anything, and what is read there is still true when it is co
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import get_ident
 from time import monotonic
@@ -94,12 +94,14 @@ class SQLiteStore:
         """See Store."""
         try:
             connection = self.turns.lend()
-            if connection is None:
-                return self._readers.read(key)
-            try:
-                return _claims.read(connection, key)
-            finally:
-                self.turns.take_back()
+            if connection is not None:
+                try:
+                    found = _claims.read(connection, key)
+                    if found is None or not self.turns.is_open:
+                        return found
+                finally:
+                    self.turns.take_back()
+            return self._readers.read(key)
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"{self.path} cannot be read: {error}") from error
 
@@ -154,6 +156,10 @@ class SQLiteStore:
                 is_alone = True
             else:
                 return member if taken is None else taken
+
+    def ready_async(self, wait_s: float) -> Awaitable[None] | None:
+        """What a request should wait for before it prepares anything, for so many seconds at most; None: nothing."""
+        return self.turns.ready(wait_s)
 
     def is_own_failure(self, error: BaseException) -> bool:
         """See Store."""

@@ -6,12 +6,15 @@ thread or task that received its request, and the last one of a group commits fo
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable
-from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, cancel_later, wake_all
+from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, wake_all
 from tocsin.guard._turn import Turn
+from tocsin.guard.stores.sqlite._gate import Gate
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._kept_writer import KeptWriter
 from tocsin.guard.stores.sqlite._off_loop import OffLoop
@@ -22,8 +25,9 @@ from tocsin.guard.stores.sqlite._writer import OnConnect, Writer
 class WriteTurns:
     """Threads and tasks of this process take turns on one connection; processes take turns on the file.
 
-    A transaction that others wait for is left open for them when the turn is handed over, and they join its group. An
-    idle store knows none of this: its caller finds the turn free, begins and commits.
+    A transaction that others wait for is left open for them when the turn is handed over, and they join its group. A
+    task leaves it open for whomever its loop is about to run as well: then the turn is free, and the loop sees to
+    COMMIT in its next round. An idle store knows none of this: its caller finds the turn free, begins and commits.
 
     Args:
         path: the database file.
@@ -36,6 +40,7 @@ class WriteTurns:
         self._turn = Turn(given_back=self._given_back)
         self._process_turn = ProcessTurn(path)
         self._off_loop = OffLoop()
+        self._gate = Gate()
         # Whose transaction is open. Only who has the turn looks here.
         self._group: Group | None = None
         self._is_busy = False
@@ -58,18 +63,20 @@ class WriteTurns:
             if not is_alone:
                 return group
             self._conclude(group, group.commit())
+            self._wake(group)
         return self._begun(deadline, is_alone=is_alone)
 
     async def begin_async(self, wait_s: float, *, is_alone: bool) -> Group:
         """Like `begin`, for a task: it waits off the loop. A task that is cancelled has begun nothing."""
         deadline = monotonic() + wait_s
-        if not await self._turn.take_async(wait_s):
+        if not self._turn.try_take() and not await self._turn.take_async(wait_s):
             raise self._too_many(wait_s)
         group = self._group
         if group is not None:
             if not is_alone:
                 return group
             self._conclude(group, await self._off_loop.run(group.commit))
+            self._wake(group)
         begun = self._begun_at_once(is_alone=is_alone)
         if begun is not None:
             return begun
@@ -91,6 +98,7 @@ class WriteTurns:
         Raises:
             StoreError: as Granted.settle.
         """
+        group.kept += 1
         if group.is_open:
             mine = SleepingThread()
             if self._is_left_to_others(group, mine):
@@ -107,14 +115,15 @@ class WriteTurns:
 
     async def keep_async(self, group: Group, wait_s: float) -> None:
         """Like `keep`, for a task: COMMIT runs off the loop. A cancelled task is still told how it ended."""
-        if group.is_shared and not group.asleep and not self._turn.is_awaited:
-            # Tasks that this loop has woken already, but has not run yet, may want to share the COMMIT.
-            await _a_moment()
+        group.kept += 1
         if group.is_open:
             mine = SleepingTask()
-            if self._is_left_to_others(group, mine):
-                group.learn(woken=await mine.sleep_on(wait_s))
-                return
+            if not self._is_left_to_others(group, mine):
+                self._leave_open(group, mine)
+            group.learn(woken=await mine.sleep_on(wait_s))
+            return
+        group.is_ending = True
+        self._gate.shut()
         error = await self._off_loop.run(group.commit)
         self._end(group, error)
         if error is not None:
@@ -155,10 +164,20 @@ class WriteTurns:
             if error is not None:
                 raise error
 
+    def ready(self, wait_s: float) -> Awaitable[None] | None:
+        """Waits while a COMMIT is under way, for so many seconds at most: before it has ended there is no turn."""
+        return None if self._gate.is_free(asyncio.get_running_loop()) else self._gate.pass_through(wait_s)
+
+    @property
+    def is_open(self) -> bool:
+        """Of who has the turn: whether there is something that is not committed."""
+        return self._group is not None
+
     def lend(self) -> sqlite3.Connection | None:
         """The connection, if nobody uses it, for one read; `take_back` has to follow.
 
-        What it has written it needs not read again, which any other connection has to after each COMMIT.
+        What it has written it needs not read again, which any other connection has to after each COMMIT. While
+        `is_open` it may show what is not committed yet.
 
         Raises:
             OSError: there is no such file.
@@ -187,7 +206,9 @@ class WriteTurns:
             raise StoreUnavailable(f"{self._path} is in use; close it when no handler is running")
         try:
             if self._group is not None:
-                self._conclude(self._group, self._group.commit())
+                group = self._group
+                self._conclude(group, group.commit())
+                self._wake(group)
             self.kept.close()
             self._process_turn.close()
             self._off_loop.close()
@@ -247,6 +268,33 @@ class WriteTurns:
         group.asleep.pop()
         return False
 
+    def _leave_open(self, group: Group, mine: SleepingTask) -> None:
+        """Nobody waits for the turn yet; whoever this loop is about to run joins without waiting for it."""
+        group.asleep.append(mine)
+        if not group.is_closing:
+            group.is_closing = True
+            mine.loop.call_soon(self._close, group)
+        self._turn.pass_on()
+
+    def _close(self, group: Group) -> None:
+        """Everybody whom the loop had ready has run: COMMIT, as soon as nobody has the turn."""
+        if group.is_ending or group.is_over:
+            return
+        loop = asyncio.get_running_loop()
+        if self._gate.is_on_its_way(loop) and group.is_open:
+            loop.call_soon(self._close, group)
+        else:
+            self._turn.take_for(partial(self._commit_off_loop, group))
+
+    def _commit_off_loop(self, group: Group) -> None:
+        """Of who has the turn: COMMIT for those who sleep, if nobody else has done it meanwhile."""
+        if self._group is not group:
+            self._off_loop.start(self._turn.pass_on)
+            return
+        group.is_ending = True
+        self._gate.shut()
+        self._off_loop.start(lambda: self._end(group, group.commit()))
+
     def _is_undone(self, group: Group, savepoint: str | None) -> bool:
         """Undo what a member wrote; whether its group goes on without it."""
         if savepoint is not None and group.asleep and group.writer.is_undone(savepoint):
@@ -261,34 +309,31 @@ class WriteTurns:
             self._turn.pass_on()
         elif not self._turn.hand_over():
             # The others have run, and wait for a COMMIT that nobody else is left for.
-            self._off_loop.start(lambda: self._end(group, group.commit()))
+            self._commit_off_loop(group)
 
     def _end(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
         try:
             self._conclude(group, error, is_usable=is_usable)
         finally:
             self._turn.pass_on()
+            self._wake(group)
 
     def _conclude(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
         """The transaction is over; whatever is not committed is rolled back."""
         self._group = None
-        self._is_busy = bool(group.asleep)
+        self._is_busy = group.kept > 1 or self._gate.is_awaited
         group.error, group.is_over = error, True
         try:
             if not is_usable or isinstance(error, CommitUnknown) or not group.writer.is_rolled_back():
                 self.kept.close()
         finally:
             self._process_turn.pass_on()
-            if group.asleep:
-                wake_all(group.asleep)
+
+    def _wake(self, group: Group) -> None:
+        """Everybody whom the end of this transaction concerns, each event loop once."""
+        if group.asleep:
+            wake_all(group.asleep)
+        self._gate.open()
 
     def _too_many(self, wait_s: float) -> StoreUnavailable:
         return StoreUnavailable(f"{self._path}: other requests of this process wrote for {wait_s:.3g} s")
-
-
-async def _a_moment() -> None:
-    """Let every task run that can."""
-    try:
-        await asyncio.sleep(0)
-    except asyncio.CancelledError as cancelled:
-        cancel_later(cancelled)
