@@ -8,6 +8,8 @@ ROUNDS ?= 3
 CRASHES ?= 200
 # For each step of each service: 45 minutes of them.
 MATRIX ?= 500
+# Three quarters of a minute each.
+GENERATED ?= 30
 
 .PHONY: help demo test lint bench clean
 
@@ -21,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,fastapi,postgres]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,fastapi,postgres,mariadb,sqlalchemy,redis,robyn,starlette]" --group dev
 	@touch $@
 
 demo: $(READY)
@@ -43,6 +45,7 @@ lint: $(READY)
 	$(BIN)/python -m tools.check_docs
 	$(BIN)/python -m tools.signing_docs --check
 	$(BIN)/python -m tools.guard_tables --check
+	$(BIN)/python -m tools.lessons --check
 
 bench: $(READY)
 	$(BIN)/python -m bench.delivery
@@ -50,12 +53,19 @@ bench: $(READY)
 	$(BIN)/python -m bench.verify
 	$(BIN)/python -m bench.sqlite_store
 	$(BIN)/python -m bench.postgres_store
+	$(BIN)/python -m bench.more_stores
 	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m tools.guard_tables
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
 	$(BIN)/python -m bench.crash_matrix --rounds $(MATRIX)
 	$(BIN)/python -m bench.stability --rounds $(ROUNDS)
+	$(BIN)/python -m bench.truth
+	$(BIN)/python -m bench.detection --full
+	$(BIN)/python -m bench.coverage_simulation
+	$(BIN)/python -m bench.generated --services $(GENERATED) --again
+	$(BIN)/python -m bench.published
+	$(BIN)/python -m tools.lessons --write
 	$(BIN)/python -m tools.quotes --write
 
 clean:

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from lab._postgres import Cluster
 from lab._services import LabError, Service, find
@@ -31,6 +31,15 @@ PORT_FREE_S = 5.0
 POLL_S = 0.01
 
 
+class Database(Protocol):
+    """A database server: ours to stop, or another service's."""
+
+    @property
+    def url(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Running:
     """A service that runs, and its data. A context manager: leaving it stops the service.
@@ -42,6 +51,7 @@ class Running:
         data: its directory: database and service.log.
         keeps_data: whether `data` is left when the service stops.
         database: the PostgreSQL server that is stopped with the service, but survives its being killed.
+        shares_database: whether the server is somebody else's, who stops it.
     """
 
     service: Service
@@ -49,7 +59,8 @@ class Running:
     secret: str = field(repr=False)
     data: Path
     keeps_data: bool
-    database: Cluster | None = field(default=None, repr=False)
+    database: Database | None = field(default=None, repr=False)
+    shares_database: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -120,7 +131,7 @@ class Running:
     def stop(self) -> None:
         """Stop the service, politely first, and remove its data unless they were somebody else's."""
         self._end(signal.SIGTERM)
-        if self.database is not None:
+        if self.database is not None and not self.shares_database:
             self.database.close()
         if not self.keeps_data:
             shutil.rmtree(self.data, ignore_errors=True)
@@ -149,7 +160,9 @@ class Running:
         self.stop()
 
 
-def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | None = None) -> Running:
+def start(
+    name: str, *, port: int = 0, secret: str | None = None, data: Path | None = None, database: Database | None = None
+) -> Running:
     """Start the lab service `name` and return once it answers.
 
     Args:
@@ -157,24 +170,38 @@ def start(name: str, *, port: int = 0, secret: str | None = None, data: Path | N
         port: 0 lets the kernel choose a free one.
         secret: the shared secret; made anew for this start unless given.
         data: where it keeps its state; a temporary directory, removed at the end, unless given.
+        database: somebody else's PostgreSQL server; one of its own unless given.
 
     Raises:
         LabError: no such service, something it needs is missing, or it does not start.
     """
-    service = find(name)
+    return launch(find(name), port=port, secret=secret, data=data, database=database)
+
+
+def launch(
+    service: Service,
+    *,
+    port: int = 0,
+    secret: str | None = None,
+    data: Path | None = None,
+    database: Database | None = None,
+) -> Running:
+    """Start a service, wherever its folder is; else as start."""
     if missing := service.missing():
-        raise LabError(f"{name} needs {missing}")
+        raise LabError(f"{service.name} needs {missing}")
     _build(service)
     own = data is None
     running = Running(
         service=service,
         port=port or reserve_port(),
         secret=secret or secrets.token_hex(16),
-        data=Path(tempfile.mkdtemp(prefix=f"tocsin-lab-{name}-")) if data is None else data,
+        data=Path(tempfile.mkdtemp(prefix=f"tocsin-lab-{service.name}-")) if data is None else data,
         keeps_data=not own,
+        database=database,
+        shares_database=database is not None,
     )
     try:
-        if service.postgres:
+        if service.postgres and database is None:
             running.database = Cluster()
         running.begin()
     except BaseException:

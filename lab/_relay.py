@@ -45,7 +45,18 @@ async def serve(host: str, port: int, upstream: tuple[str, int], link: Link, rea
         OSError: the port is taken.
     """
 
+    # asyncio itself holds tasks weakly: one that waits for a peer that has gone quiet would be collected, half closed.
+    relaying: set[asyncio.Task[None] | None] = set()
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        relaying.add(task)
+        try:
+            await relayed(reader, writer)
+        finally:
+            relaying.discard(task)
+
+    async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection(*upstream)
         except OSError:

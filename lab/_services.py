@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import _postgres
+from lab import _cargo, _postgres
 
 LAB = Path(__file__).parent
 
@@ -29,6 +29,7 @@ class Service:
         install: the command that installs what is needed.
         modules: Python modules that must be importable.
         programs: that must be in PATH.
+        cargo: the oldest cargo that builds it, such as "1.89"; "": none is needed.
         build: run in the folder before each start, and quick where nothing has changed.
         postgres: whether it needs a PostgreSQL server, whose URL it reads from LAB_DATABASE.
     """
@@ -42,6 +43,7 @@ class Service:
     install: str
     modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    cargo: str = ""
     build: tuple[str, ...] = ()
     postgres: bool = False
 
@@ -58,6 +60,8 @@ class Service:
         program = next((program for program in self.programs if shutil.which(program) is None), "")
         if program:
             return f"the program {program}: {self.install}"
+        if self.cargo and (fault := _cargo.missing(self.cargo)):
+            return f"{fault}: {self.install}"
         return _postgres.missing() if self.postgres else ""
 
     def command_line(self, *, python: str, port: int) -> list[str]:
@@ -89,10 +93,14 @@ def find(name: str) -> Service:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         hint = f"did you mean {near[0]}?" if near else f"none has a service.toml in {LAB}"
         raise LabError(f"no service {name!r} in the lab; {hint} (`tocsin lab list` shows all)")
-    folder = LAB / name
+    return load(LAB / name)
+
+
+def load(folder: Path, *, name: str = "") -> Service:
+    """The service in a folder, of the lab or elsewhere; called as the folder is unless `name` says otherwise."""
     said = tomllib.loads((folder / "service.toml").read_text())
     return Service(
-        name=name,
+        name=name or folder.name,
         folder=folder,
         description=said["description"],
         command=tuple(said["command"]),
@@ -101,6 +109,7 @@ def find(name: str) -> Service:
         install=said["needs"]["install"],
         modules=tuple(said["needs"].get("modules", ())),
         programs=tuple(said["needs"].get("programs", ())),
+        cargo=said["needs"].get("cargo", ""),
         build=tuple(said.get("build", ())),
         postgres=said["needs"].get("postgres", False),
     )

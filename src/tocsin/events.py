@@ -84,6 +84,7 @@ class RunEnded:
         interrupted: why the run ended before its last check, or "".
         left_behind: what state may remain in the service, or "".
         statement: what all clean bounds say together, at one level of confidence for the whole run, or "".
+        bounds_asked: how many bounds on a probability were asked for, whether or not they came out clean.
     """
 
     elapsed_s: float
@@ -92,6 +93,7 @@ class RunEnded:
     interrupted: str = ""
     left_behind: str = ""
     statement: str = ""
+    bounds_asked: int = 0
 
 
 Event: TypeAlias = RunStarted | CheckStarted | Progressed | BurstCollected | FindingMade | RunEnded

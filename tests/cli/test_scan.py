@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jsonschema
 import pytest
 
+import tocsin.cli.scan
 import tocsin.report
 from tests.scan.services.commanding import plan, said
 from tests.scan.services.desk import Answer, Desk
@@ -187,9 +188,21 @@ def test_what_a_plan_says_and_cannot_have_is_noted(desk: Desk, capsys: pytest.Ca
     assert (code, err) == (0, f"tocsin: note: {note}\n")
 
 
-def test_quick_is_at_most_8_s_and_no_longer_than_the_plan_says(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "1 check in at most 8 s" in said(capsys, plan(desk, budget={"seconds": 60}), "--quick", "--only", BYPASS)[1]
-    assert "1 check in at most 3 s" in said(capsys, plan(desk, budget={"seconds": 3}), "--quick", "--only", BYPASS)[1]
+@pytest.mark.parametrize(
+    "times",
+    [(0.04, 60, "8 s"), (1.23, 60, "6.8 s"), (60.0, 60, "4 s"), (0.0, 3, "3 s")],
+)
+def test_quick_is_at_most_8_s_from_the_start_of_the_process_and_no_longer_than_the_plan_says(
+    times: tuple[float, float, str], desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_s_ago, of_the_plan, at_most = times
+    monkeypatch.setattr(tocsin.cli.scan, "_started_s_ago", lambda: started_s_ago)
+    out = said(capsys, plan(desk, budget={"seconds": of_the_plan}), "--quick", "--only", BYPASS)[1]
+    assert f"1 check in at most {at_most}" in out
+
+
+def test_the_system_says_how_long_a_process_has_run() -> None:
+    assert 0 <= tocsin.cli.scan._started_s_ago() < 24 * 3600
 
 
 def test_the_base_url_of_the_command_line_takes_the_place_of_the_plans(

@@ -25,6 +25,11 @@ def test_several_hold_at_once_at_5_percent_divided_among_them() -> None:
     assert str(limits[1]) == "b: at most 12.8 % a burst"
 
 
+def test_what_was_asked_for_and_is_not_clean_takes_its_part_of_the_doubt() -> None:
+    limits = joint_limits([clean("a"), clean("b", 30)], 5)
+    assert [(1 - limit.upper_limit) ** limit.trials for limit in limits] == pytest.approx([0.01, 0.01])
+
+
 def test_every_clean_variant_is_a_bound_of_its_own() -> None:
     variants: Json = {
         "identical": {"verdict": "NOT_OBSERVED", "valid_bursts": 150},

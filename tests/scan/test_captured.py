@@ -93,9 +93,12 @@ def tables(**captured: Any) -> dict[str, Any]:
     }
 
 
-def asked(desk: Desk, folder: Path, *checks: str, reset: bool = True, seconds: float = 3) -> Scan:
+def asked(
+    desk: Desk, folder: Path, *checks: str, reset: bool = True, seconds: float = 3, requests: int = 20_000
+) -> Scan:
     with serving(desk):
-        document = tables() | {"target": {"base_url": desk.base_url}, "budget": {"seconds": seconds}}
+        budget = {"seconds": seconds, "requests": requests}
+        document = tables() | {"target": {"base_url": desk.base_url}, "budget": budget}
         if not reset:
             del document["reset"]
         plan = plan_from_tables(document, "captured.toml", files=beside(folder))
@@ -144,6 +147,14 @@ def test_without_a_reset_there_is_one_burst_and_a_reset_that_forgets_makes_more(
     more = asked(Forgetful(), folder, DUPLICATES, seconds=1.5)
     assert more.finding.bound is not None
     assert more.finding.bound.trials > 3
+
+
+def test_a_budget_that_ends_leaves_the_bursts_before_it_worth_what_they_are(folder: Path) -> None:
+    finding = asked(Forgetful(), folder, DUPLICATES, seconds=30, requests=40).finding
+    assert finding.verdict is Verdict.NOT_OBSERVED
+    assert finding.bound is not None
+    assert 1 <= finding.bound.trials <= 3
+    assert "the budget of 40 requests is used up" in finding.evidence.summary
 
 
 def test_a_race_is_found_with_one_captured_message(folder: Path) -> None:
@@ -203,7 +214,12 @@ def test_a_dry_run_shows_what_was_captured_and_no_signature(folder: Path) -> Non
         ({"captured": {"raw": "none.http"}}, "the plan names the file none.http: No such file or directory"),
         ({"captured": {"har": "order.har"}}, "[captured] har order.har has 2 entries: wanted entry = N (0: GET /a, 1:"),
         ({"captured": {"har": "order.har", "entry": 9}}, "[captured] har order.har has 2 entries"),
-        ({"captured": {"har": "order.http"}}, "[captured] har order.http: not an HTTP Archive"),
+        ({"captured": {"har": "order.http"}}, "[captured] har order.http: not an HTTP archive"),
+        ({"captured": {"har": "odd.har"}}, "[captured] har odd.har has 2 entries: wanted entry = N (0: is no request"),
+        ({"captured": {"har": "odd.har", "entry": 0}}, "[captured] har odd.har: entry 0 is no request of an archive"),
+        ({"captured": {"har": "odd.har", "entry": 1}}, "[captured] har odd.har: entry 1 3 octets were sent and the"),
+        ({"captured": {"har": "many.har"}}, "[captured] har many.har has 11 entries: wanted entry = N (0 to 10)"),
+        ({"captured": {"har": "number.har"}}, "[captured] har number.har: not an HTTP archive: wanted JSON with"),
         ({"captured": {"curl": "order.har"}}, "[captured] curl order.har: "),
         ({"captured": {"curl": "latin"}}, "[captured] curl latin: not UTF-8"),
         ({"captured": {"raw": "order.curl"}}, "[captured] raw order.curl: its first line is none of a request"),
@@ -218,6 +234,10 @@ def test_a_capture_that_is_no_single_request_beside_the_plan_is_refused(
     changed: dict[str, Any], said: str, folder: Path
 ) -> None:
     (folder / "latin").write_bytes(b"curl http://a/\xe9")
+    cut = {"method": "POST", "url": "http://a/", "headers": [], "bodySize": 3}
+    (folder / "odd.har").write_text(json.dumps({"log": {"entries": [1, {"request": cut}]}}))
+    (folder / "many.har").write_text(json.dumps({"log": {"entries": [{"request": cut}] * 11}}))
+    (folder / "number.har").write_text("1")
     (folder / "headless").write_bytes(b"GET / HTTP/1.1\r\nnothing\r\n\r\n")
     with (folder / "huge").open("wb") as file:
         file.truncate(11 * 1024 * 1024)

@@ -1,11 +1,20 @@
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived, RequestReceived
+from h2.settings import SettingCodes
 
 from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.scanning import Scan, planned
 from tests.scan.services.serving import serving
+from tests.wire.h2_peer import Behaviour, H2Peer
 from tocsin.events import Event
 from tocsin.findings import Severity, Verdict
-from tocsin.scan import CHECKS, Options, addresses, run
+from tocsin.scan import CHECKS, Options, Plan, _sending, addresses, run
 from tocsin.scan.checks import comparison_timing
 from tocsin.scan.checks.comparison_timing import Make, _Pairs, _Timing
 from tocsin.signing import secret_from_table
@@ -23,12 +32,22 @@ def few(monkeypatch: pytest.MonkeyPatch, brisk: None) -> None:  # noqa: ARG001  
 
 def timed(desk: Desk, *, opted_in: bool = True, seconds: float = 20) -> Scan:
     with serving(desk):
-        plan = planned(desk, budget={"seconds": seconds})
-        events: list[Event] = []
-        asked = frozenset({CHECK}) if opted_in else frozenset()
-        checks = [check for check in CHECKS if check.id == CHECK]
-        secret = secret_from_table(plan.signing, allow_value=True)
-        run(plan, secret, addresses(plan), Options(checks, 1, ("tocsin", "scan"), asked), events.append)
+        return _asked(planned(desk, budget={"seconds": seconds}), opted_in=opted_in)
+
+
+def timed_over_http_2(front: Callable[[Desk], Behaviour]) -> Scan:
+    desk = Desk()
+    with H2Peer(lambda: front(desk)) as peer:
+        target = {"base_url": str(peer.address), "protocol": "h2c"}
+        return _asked(planned(desk, target=target, budget={"seconds": 20}))
+
+
+def _asked(plan: Plan, *, opted_in: bool = True) -> Scan:
+    events: list[Event] = []
+    asked = frozenset({CHECK}) if opted_in else frozenset()
+    checks = [check for check in CHECKS if check.id == CHECK]
+    secret = secret_from_table(plan.signing, allow_value=True)
+    run(plan, secret, addresses(plan), Options(checks, 1, ("tocsin", "scan"), asked), events.append)
     return Scan(tuple(events))
 
 
@@ -126,3 +145,112 @@ def test_an_order_that_even_equal_forgeries_have_is_no_finding_and_would_be_one_
 
     monkeypatch.setattr(_Timing, "until_told", without_a_control)
     assert timed(Desk()).finding.verdict is Verdict.VIOLATED
+
+
+# HTTP/2: both answers of a pair may come in one segment, and what has an order is the frames in it
+
+
+class TwoAtOnce(Behaviour):
+    """A desk behind HTTP/2 that answers the two requests of a connection together, in one write: in its own order."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.heads: dict[int, dict[str, str]] = {}
+        self.bodies: dict[int, bytes] = {}
+        self.waiting: list[int] = []
+
+    def asked(self, event: RequestReceived) -> None:
+        self.heads[event.stream_id] = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+
+    def data(self, connection: H2Connection, event: DataReceived) -> None:
+        self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+        super().data(connection, event)
+
+    def complete(self, connection: H2Connection, number: int) -> None:
+        self.waiting.append(number)
+        if len(self.waiting) < len(self.heads):
+            return
+        for place in sorted(self.waiting, key=self.when):
+            answer = self.desk.answer(self.asked_in(place))
+            connection.send_headers(place, [(":status", str(answer.status))])
+            connection.send_data(place, json.dumps(answer.document).encode(), end_stream=True)
+        self.waiting.clear()
+
+    def asked_in(self, number: int) -> Asked:
+        head = self.heads[number]
+        return Asked(head[":method"], head[":path"], tuple(head.items()), self.bodies.get(number, b""))
+
+    def when(self, number: int) -> tuple[float, ...]:
+        """Which is answered first: by default, whose last frame came first, long bodies after short ones."""
+        return (len(self.bodies.get(number, b"")) > 10_000, self.waiting.index(number))
+
+
+class TwoByCharacter(TwoAtOnce):
+    """The more of the signature is right, the later."""
+
+    def when(self, number: int) -> tuple[float, ...]:
+        asked = self.asked_in(number)
+        return (asked.signature[:8] == self.desk.expected(asked)[:8], *super().when(number))
+
+
+class LowestFirst(TwoAtOnce):
+    """Goes by the numbers of streams, and not by which was complete first."""
+
+    def when(self, number: int) -> tuple[float, ...]:
+        return (len(self.bodies.get(number, b"")) > 10_000, number)
+
+
+class SmallWindow(TwoAtOnce):
+    """Reads a body once it is complete: more than a window of it never comes."""
+
+    def greet(self, connection: H2Connection) -> None:
+        connection.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = 65_535
+        connection.local_settings.acknowledge()
+        connection.initiate_connection()
+
+    def data(self, _connection: H2Connection, event: DataReceived) -> None:
+        self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+
+
+def test_two_answers_in_one_segment_are_told_apart_by_their_frames() -> None:
+    found = timed_over_http_2(TwoByCharacter)
+
+    assert found.finding.verdict is Verdict.VIOLATED
+    assert found.fact("prefix", "ties") == 0
+    assert found.fact("prefix", "first_answered_last") == 40
+
+
+@pytest.mark.parametrize("front", [TwoAtOnce, LowestFirst])
+def test_neither_the_number_of_a_stream_nor_the_order_of_last_frames_is_a_preference(
+    front: Callable[[Desk], Behaviour],
+) -> None:
+    found = timed_over_http_2(front)
+
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert 4 < found.fact("equal", "first_answered_last") < 36
+    assert found.fact("padded", "first_answered_last") == 40
+
+
+def test_streams_that_open_in_one_order_always_would_prefer_one_of_two_equal_forgeries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class InOrder(random.Random):
+        """Draws nothing."""
+
+        def shuffle(self, x: Any) -> None:
+            pass
+
+    monkeypatch.setattr(random, "Random", InOrder)
+    finding = timed_over_http_2(LowestFirst).finding
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "come in a preferred order: nothing is told" in finding.evidence.summary
+
+
+def test_a_body_that_no_window_takes_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sending, "_ANSWER_TIMEOUT_S", 0.5)
+    found = timed_over_http_2(SmallWindow)
+
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert "48 KiB more to hash do show" in found.finding.evidence.summary
+    assert found.fact("padded", "void") == 1

@@ -108,8 +108,7 @@ def test_an_answer_that_only_says_so_is_no_finding_and_would_be_one_by_its_wordi
 ) -> None:
     assert scan(SaysThatItBelieves(), CHECK).finding.verdict is Verdict.NOT_OBSERVED
 
-    def by_status(context: Any, makes: Any, *, honest: Any = None) -> Any:
-        del honest
+    def by_status(context: Any, makes: Any, **_: Any) -> Any:
         scene = context.stage.scene()
         statuses = {name: _probes.answered(context, make(context.stage.draft(scene))) for name, make in makes.items()}
         return {name: _probes.Probed(status, 1, accepted=status == 200) for name, status in statuses.items()}

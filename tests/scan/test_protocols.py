@@ -22,7 +22,7 @@ from tests.scan.services.scanning import BYPASS, DUPLICATES, LIMITS, Scan, plann
 from tests.wire.certificates import Certificates, made
 from tests.wire.h2_peer import Behaviour, H2Peer, refuse
 from tocsin.findings import Verdict
-from tocsin.scan import RailError, _race, _session, addresses
+from tocsin.scan import RailError, _race, _sending, addresses
 from tocsin.wire import DeliveryError
 
 pytestmark = pytest.mark.usefixtures("brisk")
@@ -193,7 +193,7 @@ def test_a_request_that_is_refused_again_and_again_is_not_a_service_that_has_gon
                 connection, number
             )
 
-    monkeypatch.setattr(_session, "_RETRY_AFTER_S", (0.0,))
+    monkeypatch.setattr(_sending, "_RETRY_AFTER_S", (0.0,))
     desk = Desk()
     with H2Peer(lambda: RefusesForgeries(desk)) as peer:
         found = run_plan(planned(desk, target={"base_url": str(peer.address), "protocol": "h2c"}), BYPASS)
@@ -284,7 +284,7 @@ def test_a_server_that_lets_no_burst_happen_leaves_the_check_open_with_the_reaso
 ) -> None:
     monkeypatch.setattr(_race, "_LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr(_race, "_LONGEST_HOLD_S", 0.02)
-    monkeypatch.setattr(_session, "_ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(_sending, "_ANSWER_TIMEOUT_S", 0.5)
     desk = Desk()
     with H2Peer(lambda: server(desk)) as peer:
         target = {"base_url": str(peer.address), "protocol": "h2c"}

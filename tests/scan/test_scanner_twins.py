@@ -12,7 +12,7 @@ from tests.scan.services.limited import LimitedById
 from tests.scan.services.scanning import BYPASS, DUPLICATES, REPLAYS, Scan, scan
 from tests.scan.services.serving import serving
 from tocsin.findings import Verdict
-from tocsin.scan import _fresh, _race, _rails, _session, _trials
+from tocsin.scan import _fresh, _race, _rails, _sending, _trial, _trials
 from tocsin.scan.checks import concurrent_duplicate, sequential_replay
 from tocsin.wire import Address, Response, exchange, request_bytes
 
@@ -33,7 +33,7 @@ def test_counting_successes_in_place_of_effects_sees_a_race_in_every_polite_answ
 ) -> None:
     assert verdict(scan(Desk(), DUPLICATES)) is Verdict.NOT_OBSERVED
 
-    def by_answers(trial: _trials.Trial, _twin: _trials.Trial) -> str:
+    def by_answers(trial: _trial.Trial, _twin: _trial.Trial) -> str:
         return "duplicate" if trial.successes > trial.allowed else ""
 
     monkeypatch.setattr(concurrent_duplicate, "_too_many", by_answers)
@@ -172,7 +172,7 @@ def test_a_scanner_that_follows_redirects_goes_where_nobody_has_allowed_it(monke
         assert verdict(scan(Elsewhere(other), BYPASS)) is Verdict.INCONCLUSIVE
         assert other.asked == []
 
-        monkeypatch.setattr(_session, "exchange", following)
+        monkeypatch.setattr(_sending, "exchange", following)
         scan(Elsewhere(other), BYPASS)
         assert [asked.path for asked in other.asked] == ["/items"]
 

@@ -6,14 +6,14 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BYPASS, DUPLICATES, FIVE, LIMITS, REPLAYS, Scan, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _session
+from tocsin.scan import _sending
 
 pytestmark = pytest.mark.usefixtures("brisk", "impatient")
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_session, "_RETRY_AFTER_S", (0.001, 0.002))
+    monkeypatch.setattr(_sending, "_RETRY_AFTER_S", (0.001, 0.002))
 
 
 class Dies(Desk):

@@ -9,14 +9,14 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BEFORE, BYPASS, DUPLICATES, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _session
+from tocsin.scan import _sending
 
 pytestmark = pytest.mark.usefixtures("brisk", "impatient")
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_session, "_RETRY_AFTER_S", (0.001, 0.002))
+    monkeypatch.setattr(_sending, "_RETRY_AFTER_S", (0.001, 0.002))
 
 
 class StopsAtRead(Unlocked):
@@ -79,9 +79,7 @@ def test_a_budget_says_what_it_was_used_for() -> None:
     finding = scan(Desk(), BEFORE, reset=None, accept_effects=3).finding
 
     assert finding.verdict is Verdict.INCONCLUSIVE
-    assert finding.evidence.summary == (
-        "the budget of 3 effects does not cover 1 more, beside 1 that were read and 2 that may have happened"
-    )
+    assert finding.evidence.summary == ("the budget of 3 effects does not cover 6 more, beside 1 that were read")
 
 
 def test_more_effects_than_requests_are_somebody_elses() -> None:
@@ -100,7 +98,7 @@ def test_more_effects_than_requests_are_somebody_elses() -> None:
 
 
 def test_a_service_that_hangs_gets_no_more_time_than_the_scan_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_session, "_LEAST_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(_sending, "_LEAST_TIMEOUT_S", 0.05)
 
     class Hangs(Desk):
         """Answers orders when the scan is over."""

@@ -64,11 +64,22 @@ def test_all_clean_bounds_of_a_run_make_one_statement() -> None:
 
 def test_the_doubt_of_five_percent_is_divided_among_the_bounds() -> None:
     # 1 - 0.025^(1/59) = 6.06 %, where one bound of 59 bursts alone says 4.95 %.
-    assert scan_wide([150, 59]) == (
+    assert scan_wide([150, 59], 2) == (
         "All 2 clean bounds together, at 95 %: no probability per burst is above 6.1 % "
         "(each at 97.50 %; the weakest has 59 bursts)"
     )
-    assert scan_wide([59]) == scan_wide([]) == ""
+    assert scan_wide([59], 1) == scan_wide([], 0) == scan_wide([], 3) == ""
+
+
+def test_a_bound_that_was_asked_for_and_is_not_clean_takes_its_part_of_the_doubt_as_well() -> None:
+    # 1 - (0.05/3)^(1/59) = 6.71 %.
+    assert scan_wide([150, 59], 3) == (
+        "All 2 clean bounds together of 3 that were asked for, at 95 %: no probability per burst is above 6.8 % "
+        "(each at 98.33 %; the weakest has 59 bursts)"
+    )
+    assert scan_wide([59], 2).startswith("The only clean bound of 2 that were asked for, at 95 %: no probability")
+    found = scan(OncePerOrder(), DUPLICATES, LIMITS)
+    assert found.ended.statement.startswith("The only clean bound of 2 that were asked for")
 
 
 @pytest.mark.parametrize(

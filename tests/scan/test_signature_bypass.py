@@ -1,5 +1,6 @@
 """Requests without a valid signature: accepted is critical, a server error is not, and everything else is a refusal."""
 
+import base64
 import hashlib
 import hmac
 
@@ -223,3 +224,18 @@ def test_refusals_after_which_an_honest_request_is_refused_too_prove_nothing() -
     assert finding.evidence.summary == (
         "after the probes an honest request was answered 403 and had 0 effects: wanted a success and an effect"
     )
+
+
+class Base64(Desk):
+    """Wants the signature in base64, as its alphabet and its padding have it."""
+
+    def expected(self, asked: Asked) -> str:
+        return base64.b64encode(hmac.new(SECRET.encode(), asked.body, hashlib.sha256).digest()).decode()
+
+
+@pytest.mark.parametrize("run", range(4))
+def test_a_signature_that_happens_to_need_no_special_character_is_drawn_again(run: int) -> None:
+    """Half of all signatures have a "+" and half a "/": one that has none cannot be spelled in the other alphabet."""
+    found = scan(Base64(), BYPASS, seed=run, signing={"preset": "base64-sha256-body", "header": "X-Signature"})
+    assert found.fact("malleable") == {"header_case": "accepted", "padding": "refused", "alphabet": "refused"}
+    assert found.finding.verdict is Verdict.NOT_OBSERVED

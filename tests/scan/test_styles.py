@@ -92,6 +92,13 @@ def test_a_style_that_is_never_delivered_is_set_aside_and_told() -> None:
     assert rotation.alone == ""
 
 
+def test_a_style_that_was_set_aside_while_its_next_burst_was_under_way_stays_so() -> None:
+    rotation = Rotation(list(_STYLES))
+    for _ in range(3):
+        rotation.undelivered("threads", "was answered early")
+    assert rotation.styles == ["last-byte", "whole"]
+
+
 def test_a_style_that_has_been_delivered_stays_whatever_happens_later() -> None:
     rotation = Rotation(list(_STYLES))
     rotation.delivered("threads", 2, None)

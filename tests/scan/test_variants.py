@@ -52,7 +52,7 @@ def test_every_variant_gets_its_share_of_a_short_time_and_a_correct_service_is_c
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(concurrent_duplicate, "_VARIANTS", _VARIANTS)
-    found = scan(Nonced(), DUPLICATES, signing=NONCED, identity={"variables": ["nonce"]}, budget={"seconds": 2})
+    found = scan(Nonced(), DUPLICATES, signing=NONCED, identity={"variables": ["nonce"]}, budget={"seconds": 4})
 
     assert verdicts(found) == dict.fromkeys(("identical", "resigned", "same_nonce"), "NOT_OBSERVED")
     bursts = {name: facts["valid_bursts"] for name, facts in found.fact("variants").items()}

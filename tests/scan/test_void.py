@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from tests.scan.services.desk import Answer, Asked, Desk
-from tests.scan.services.limited import LimitedById
+from tests.scan.services.limited import Limited, LimitedById
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import DUPLICATES, LIMITS, Scan, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _race
+from tocsin.scan import _bursts, _race, _trials
 
 pytestmark = pytest.mark.usefixtures("brisk", "no_pauses")
 
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.usefixtures("brisk", "no_pauses")
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_race, "_LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr(_race, "_LONGEST_HOLD_S", 0.005)
+    monkeypatch.setattr(_bursts, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_bursts, "_LONGEST_HOLD_S", 0.005)
 
 
 def reasons(found: Scan) -> dict[str, int]:
@@ -54,6 +56,8 @@ class Together(Desk):
     [
         (Answer(429), "a rate limiter let only 0 of 2 members through"),
         (Answer(503), "a rate limiter let only 0 of 2 members through"),
+        (Answer(421), "2 of 2 members were not looked at (2 x 421)"),
+        (Answer(425), "2 of 2 members were not looked at (2 x 425)"),
         (Answer(0), "2 of 2 members were not answered"),
         (Answer(401), "no member was accepted (2 x 401)"),
         (Answer(200), "no member was accepted (2 x 200)"),
@@ -88,6 +92,64 @@ def test_a_limiter_that_lets_two_copies_through_leaves_a_burst_worth_something()
 
     assert found.finding.verdict is Verdict.NOT_OBSERVED
     assert found.fact("variants", "identical", "valid_bursts") == 6
+
+
+class OneUnheard(Desk):
+    """Somebody in front of the service gives the third copy of a message back unread: the others run."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+        self.copies: dict[bytes, int] = {}
+
+    def order(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.copies[asked.body] = self.copies.get(asked.body, 0) + 1
+            unheard = self.copies[asked.body] == 3
+        return Answer(self.status) if unheard else super().order(asked)
+
+
+@pytest.mark.parametrize("status", [421, 425])
+def test_one_member_that_nobody_looked_at_voids_a_burst_as_a_refused_stream_does(status: int) -> None:
+    found = scan(OneUnheard(status), DUPLICATES)
+    bound = found.finding.bound
+
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert bound is not None
+    assert {kind.partition(" ")[2] for kind in bound.mixture} == {"n=2"}
+    assert reasons(found)[f"1 of 20 members were not looked at (1 x {status})"] == 1
+
+
+def test_a_member_that_nobody_looked_at_would_count_as_one_that_did_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_trials, "UNHEARD", frozenset())
+    found = scan(OneUnheard(421), DUPLICATES)
+    bound = found.finding.bound
+
+    assert bound is not None
+    assert "n=20" in {kind.partition(" ")[2] for kind in bound.mixture}
+
+
+@pytest.mark.parametrize("status", [421, 425])
+def test_an_honest_burst_that_was_not_looked_at_says_nothing_of_contention(status: int) -> None:
+    class Unheard(Desk):
+        """Looks at one order at a time only when it has seen three."""
+
+        def order(self, asked: Asked) -> Answer:
+            with self.lock:
+                alone = self.taken < 1
+            return super().order(asked) if alone else Answer(status)
+
+    finding = scan(Unheard(), "contention-errors").finding
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert f"2 of 2 members were not looked at (2 x {status})" in finding.evidence.summary
+
+
+@pytest.mark.parametrize("status", [421, 425])
+def test_a_control_that_was_not_looked_at_is_sent_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_trials, "_CONTROL_WAITS_S", (0.0,))
+    found = scan(Limited(range(2, 10_000), status=status), DUPLICATES)
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
 
 
 class TurnsSomeAway(Desk):

@@ -383,3 +383,34 @@ def test_an_exchange_with_a_silent_server_ends_in_time() -> None:
     with H2Peer(Silent()) as peer, pytest.raises(DeliveryError, match=r"no complete answer within 0\.2 s") as error:
         exchange(request_bytes("GET", "/", [], host="h"), peer.address, timeout_s=0.2)
     assert error.value.request_sent
+
+
+class LastFirst(Behaviour):
+    """Answers all four in one write, the last of them first."""
+
+    def __init__(self) -> None:
+        self.complete_so_far: list[int] = []
+
+    def complete(self, connection: H2Connection, number: int) -> None:
+        self.complete_so_far.append(number)
+        if len(self.complete_so_far) == 4:
+            for place in sorted(self.complete_so_far, reverse=True):
+                self.answer(connection, place)
+
+
+def test_answers_in_one_segment_are_told_apart_by_their_frames(burst_for: BurstFor) -> None:
+    with H2Peer(LastFirst) as peer:
+        delivery = _delivered(peer, burst_for)
+    assert delivery.void == ""
+    assert delivery.order == (3, 2, 1, 0)
+
+
+def test_a_member_without_an_answer_has_no_place_in_the_order(burst_for: BurstFor) -> None:
+    class RefusesTheSecond(Behaviour):
+        def complete(self, connection: H2Connection, number: int) -> None:
+            (refuse if number == 3 else self.answer)(connection, number)
+
+    with H2Peer(RefusesTheSecond) as peer:
+        order = _delivered(peer, burst_for).order
+    assert order[1] is None
+    assert sorted(rank for rank in order if rank is not None) == [0, 1, 2]

@@ -1,16 +1,12 @@
-"""The requests of an HTTP archive (HAR 1.2, softwareishard.com/blog/har-12-spec). PURE.
+"""The requests of an HTTP archive, as exchanges. PURE.
 
-Rule: an archive holds text where the wire had octets. A plan is a template and no replay, so text is enough here; what
-signs or replays an entry as it was (`tocsin sign --har`, [captured]) is stricter.
+Rule: a plan is a template and no replay, so an archive's text is enough here; what signs or replays an entry as it was
+(`tocsin sign --har`, [captured]) is stricter.
 """
 
-import base64
-import binascii
-import json
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin.har import HarError, entries, entry_of
 from tocsin.inputs._errors import InputError
 from tocsin.inputs._exchange import Exchange
 
@@ -23,30 +19,20 @@ def read_har(octets: bytes, file: str) -> list[Exchange]:
         file: how to call it.
     """
     try:
-        entries = json.loads(octets)["log"]["entries"]
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{error.lineno}: not JSON: {error.msg}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError(f"{file}: not an HTTP archive: wanted JSON with log.entries") from None
-    if not isinstance(entries, list):
-        raise InputError(f"{file}: log.entries is no list: wanted one of entries")
-    return [_entry(entry, f"{file}: entry {place}") for place, entry in enumerate(entries)]
+        found = entries(octets)
+    except HarError as error:
+        raise InputError(f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}") from None
+    return [_exchange(one, f"{file}: entry {place}") for place, one in enumerate(found)]
 
 
-def _entry(entry: Any, where: str) -> Exchange:  # noqa: ANN401  parsed JSON
+def _exchange(found: object, where: str) -> Exchange:
     try:
-        request = entry["request"]
-        method, url = request["method"], request["url"]
-        headers = tuple((field["name"], field["value"]) for field in request["headers"])
-        body = _sent(request.get("postData"))
-        status, answer = _answer(entry.get("response"))
-        texts = [method, url, body, *(part for header in headers for part in header)]
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{where} is no request of an archive: wanted request.method, url and headers") from None
-    if not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where}: request.method, url, headers or body is no text: wanted one")
-    origin, target = split_url(url, where)
-    return Exchange(method, origin, target, headers, body.encode("utf-8", "replace"), status, answer)
+        entry = entry_of(found)
+    except HarError as error:
+        raise InputError(f"{where} {error}") from None
+    origin, target = split_url(entry.url, where)
+    body = entry.text.encode("utf-8", "replace")
+    return Exchange(entry.method, origin, target, entry.headers, body, entry.status, entry.answer)
 
 
 def split_url(url: str, where: str) -> tuple[str, str]:
@@ -66,22 +52,3 @@ def split_url(url: str, where: str) -> tuple[str, str]:
     shown = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
     return origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _sent(data: Mapping[str, Any] | None) -> Any:  # noqa: ANN401  parsed JSON
-    return "" if data is None else data.get("text", "")
-
-
-def _answer(response: Mapping[str, Any] | None) -> tuple[int | None, bytes]:
-    """Status and body of an answer; nothing where the archive has none that is understood."""
-    if response is None:
-        return None, b""
-    status, content = response.get("status"), response.get("content") or {}
-    text = content.get("text")
-    if not isinstance(status, int) or not isinstance(text, str):
-        return (status if isinstance(status, int) else None), b""
-    try:
-        is_coded = content.get("encoding") == "base64"
-        return status, base64.b64decode(text) if is_coded else text.encode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        return status, b""

@@ -134,7 +134,7 @@ def _end(
         yield from paragraph(ended.interrupted, columns, lead="Ended early: ")
     if ended.left_behind:
         yield from paragraph(ended.left_behind, columns, lead="Left behind: ")
-    together = joint(joint_limits(findings), ended)
+    together = joint(joint_limits(findings, ended.bounds_asked), ended)
     if together:
         yield from paragraph(together, columns, style="dim")
     yield from paragraph(conclusion(stood.verdict, started, findings), columns, style=VERDICT_STYLES[stood.verdict])

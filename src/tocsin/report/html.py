@@ -74,7 +74,7 @@ def render(started: RunStarted, findings: Sequence[Finding], ended: RunEnded, te
         ended=ended,
         verdict=stood.verdict,
         stood=stood,
-        joint=joint(joint_limits(findings), ended),
+        joint=joint(joint_limits(findings, ended.bounds_asked), ended),
         conclusion=conclusion(stood.verdict, started, findings),
         argued=[*groups[Verdict.VIOLATED], *groups[Verdict.INCONCLUSIVE]],
         clean=groups[Verdict.NOT_OBSERVED],

@@ -52,7 +52,7 @@ def render(started: RunStarted, findings: Sequence[Finding], ended: RunEnded, te
         "lost": dict(stood.score.lost),
         "unanswered": stood.score.unanswered,
         "statement": ended.statement,
-        "joint_limits": [_joint(limit) for limit in joint_limits(findings)],
+        "joint_limits": [_joint(limit) for limit in joint_limits(findings, ended.bounds_asked)],
         "findings": [
             _finding(finding, finding_id(started.operation, finding.check), known=finding.check in stood.known)
             for finding in findings

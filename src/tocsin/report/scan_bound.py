@@ -1,7 +1,8 @@
 """What all clean checks are worth together. PURE.
 
 Rule: k statements of 95 % each do not make one of 95 %. Each bound is stated again at 1 - 0.05 / k, so that all of them
-hold at once with 95 % (Bonferroni); the trials stay the same, so each limit is a little higher.
+hold at once with 95 % (Bonferroni); the trials stay the same, so each limit is a little higher. k counts what was asked
+for and did not come out clean as well: which bounds are stated is chance, too.
 """
 
 import math
@@ -28,10 +29,15 @@ class JointLimit:
         return f"{self.of}: at most {percent:.1f} % a {self.unit.removesuffix('s')}"
 
 
-def joint_limits(findings: Sequence[Finding]) -> tuple[JointLimit, ...]:
-    """Limits that hold all at once with 95 %; empty where no clean check states one."""
+def joint_limits(findings: Sequence[Finding], asked: int = 0) -> tuple[JointLimit, ...]:
+    """Limits that hold all at once with 95 %; empty where no clean check states one.
+
+    Args:
+        findings: of the run.
+        asked: how many bounds it asked for, as far as it says so (RunEnded.bounds_asked).
+    """
     clean = [stated for finding in findings for stated in _stated(finding)]
-    doubt = _DOUBT / max(len(clean), 1)
+    doubt = _DOUBT / max(len(clean), asked, 1)
     return tuple(JointLimit(of, trials, unit, 1 - doubt ** (1 / trials)) for of, trials, unit in clean)
 
 

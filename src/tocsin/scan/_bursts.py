@@ -15,8 +15,9 @@ from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._statistics import upper_limit
+from tocsin.scan._statuses import LIMITED
 from tocsin.scan._styles import answer_gap_us
-from tocsin.scan._trials import LIMITED
+from tocsin.scan._trials import unheard_fault
 from tocsin.wire import Delivery, Response
 
 LEAST_MEMBERS = 2
@@ -208,6 +209,9 @@ def too_few_answered(delivery: Delivery) -> str:
     silent = sum(failure is not None for failure in delivery.failures)
     if silent:
         return f"{silent} of {len(delivery.responses)} members had no complete answer in time"
+    unheard = unheard_fault(delivery.responses)
+    if unheard:
+        return unheard
     through = sum(response is not None and response.status not in LIMITED for response in delivery.responses)
     if through < LEAST_MEMBERS:
         return f"a rate limiter let only {through} of {len(delivery.responses)} members through"

@@ -4,11 +4,10 @@ Rule: its octets are kept. What is made anew for every request that is sent (Hos
 nothing else.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tocsin.curl import CurlError, parse_curl
+from tocsin.har import HarError, entries, entry_of
 from tocsin.scan._errors import PlanError
 from tocsin.scan._tables import Table
 from tocsin.signing import Message
@@ -46,10 +45,9 @@ def parse_captured(values: object, files: Files | None, base_url: str) -> Messag
     octets = files(name)
     if kind == "raw":
         return _from_raw(octets, where, base_url)
-    text = _text(octets, where)
     if kind == "curl":
-        return _from_curl(text, where, base_url)
-    return _from_har(text, where, base_url, table.whole("entry") if "entry" in table else None)
+        return _from_curl(_text(octets, where), where, base_url)
+    return _from_har(octets, where, base_url, table.whole("entry") if "entry" in table else None)
 
 
 def _from_raw(octets: bytes, where: str, base_url: str) -> Message:
@@ -78,28 +76,37 @@ def _from_curl(text: str, where: str, base_url: str) -> Message:
     return _message(given.method, given.target, list(given.headers), given.body.encode(), base_url)
 
 
-def _from_har(text: str, where: str, base_url: str, entry: int | None) -> Message:
-    """One of a HAR's entries (HTTP Archive 1.2), counted from 0."""
+def _from_har(octets: bytes, where: str, base_url: str, number: int | None) -> Message:
+    """One of a HAR's entries, counted from 0."""
     try:
-        requests = [found["request"] for found in json.loads(text)["log"]["entries"]]
-        if entry is None and len(requests) == 1:
-            entry = 0
-        if entry is None or entry >= len(requests):
-            listed = ", ".join(f"{place}: {one['method']} {_target(one['url'])}" for place, one in enumerate(requests))
-            shown = listed if len(requests) <= _LISTED else f"0 to {len(requests) - 1}"
-            raise PlanError(f"{where} has {len(requests)} entries: wanted entry = N ({shown})")
-        request = requests[entry]
-        headers = [(field["name"], field["value"]) for field in request["headers"]]
-        body = _har_body(request.get("postData"))
-        return _message(request["method"], _target(request["url"]), headers, body, base_url)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, PlanError):
-            raise
-        raise PlanError(f"{where}: not an HTTP Archive, or not one with this entry in it") from None
+        found = entries(octets)
+    except HarError as error:
+        line = f" (line {error.line}: {error})" if error.line else ""
+        raise PlanError(f"{where}: not an HTTP archive: wanted JSON with log.entries{line}") from None
+    if number is None and len(found) == 1:
+        number = 0
+    if number is None or number >= len(found):
+        raise PlanError(f"{where} has {len(found)} entries: wanted entry = N ({_listed(found)})")
+    try:
+        sent = entry_of(found[number]).sent()
+    except HarError as error:
+        raise PlanError(f"{where}: entry {number} {error}") from None
+    return _message(sent.method, sent.target, list(sent.headers), sent.body, base_url)
 
 
-def _har_body(data: Mapping[str, Any] | None) -> bytes:
-    return b"" if data is None else str(data["text"]).encode()
+def _listed(found: Sequence[object]) -> str:
+    """What there is to choose from."""
+    if len(found) > _LISTED:
+        return f"0 to {len(found) - 1}"
+    return ", ".join(f"{place}: {_shown(one)}" for place, one in enumerate(found))
+
+
+def _shown(found: object) -> str:
+    try:
+        entry = entry_of(found)
+    except HarError as error:
+        return str(error)
+    return f"{entry.method} {_target(entry.url)}"
 
 
 def _target(url: str) -> str:

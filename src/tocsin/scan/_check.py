@@ -15,12 +15,25 @@ from tocsin.scan._stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a check works with. `until` is the monotonic time at which its share is over."""
+    """What a check works with.
+
+    Args:
+        plan: what is scanned.
+        session: sends and reads.
+        stage: makes resources and requests.
+        until: the monotonic time at which the check's share is over, as it was when the check began.
+        remeasured: the same as of now, by what the service has taken for a request so far.
+    """
 
     plan: Plan
     session: Session
     stage: Stage
     until: float
+    remeasured: Callable[[], float] | None = None
+
+    def share_ends(self) -> float:
+        """When the share is over. The first check's is set when nobody knows yet how slow the service is."""
+        return self.until if self.remeasured is None else min(self.until, self.remeasured())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class Check:
         run: asks the question. May raise CannotTell and BudgetEnded.
         opt_in: why it is asked only of those who ask for it by name, or "".
         takes_captured: whether one request that somebody else has signed is enough for it.
+        bounds_bursts: whether a clean verdict bounds the probability of a hit per burst.
         cost: what it needs at least, as counted on a service without a limit of any kind (docs/checks.md, "Time").
     """
 
@@ -80,6 +94,7 @@ class Check:
     run: Callable[[Context], Conclusion]
     opt_in: str = ""
     takes_captured: bool = False
+    bounds_bursts: bool = False
     cost: Cost = Cost()
 
 

@@ -15,6 +15,7 @@ from tocsin.signing import (
     Header,
     Message,
     Parameters,
+    Scheme,
     Secret,
     attach,
     compute_signature,
@@ -85,6 +86,12 @@ def bypass(name: str, composer: Composer, draft: Draft, *, at: float) -> Shot:
     return composer.signed_by(headers, draft, at=at)
 
 
+def respelling_names(scheme: Scheme) -> tuple[str, ...]:
+    """The spellings that there are under a scheme; a signature without the characters in question lacks some."""
+    texts = ("hex_case",) if scheme.encoding.lower() == "hex" else ("padding", "alphabet")
+    return ("header_case", *texts, *(("list_position",) if scheme.item_separator is not None else ()))
+
+
 def respellings(composer: Composer, shot: Shot) -> list[tuple[str, Shot]]:
     """The same signed message as `shot`, in the spellings that a lax verifier may accept too, each with its name."""
     signing = _signing(composer, shot.draft, shot.at)
@@ -130,7 +137,9 @@ def _respelled(signing: _Signing, composer: Composer) -> Iterator[tuple[str, tup
 
 def _base64_spellings(text: str) -> Iterator[tuple[str, str]]:
     bare = text.rstrip("=")
-    yield "padding", bare if bare != text else bare + "=" * (-len(bare) % 4)
+    padded = bare + "=" * (-len(bare) % 4)
+    if bare != padded:
+        yield "padding", padded if text == bare else bare
     if any(mark in text for mark in "+/"):
         yield "alphabet", text.replace("+", "-").replace("/", "_")
     elif any(mark in text for mark in "-_"):

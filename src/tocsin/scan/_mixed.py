@@ -18,7 +18,8 @@ from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._oracle import Reading
 from tocsin.scan._plan import DELIVERY_ID, Mix
-from tocsin.scan._trials import LIMITED
+from tocsin.scan._statuses import LIMITED
+from tocsin.scan._trials import unheard_fault
 from tocsin.wire import Delivery
 
 Outcome: TypeAlias = tuple[Decimal, ...]
@@ -123,7 +124,7 @@ def _void(delivery: Delivery) -> str:
     """Why a burst of two shows nothing: one of them did not come through."""
     if any(response is None or response.status in LIMITED for response in delivery.responses):
         return "one of the two was turned away by a rate limiter, or not answered"
-    return ""
+    return unheard_fault(delivery.responses)
 
 
 def raced(context: Context) -> dict[str, tuple[MixedRace, Tally]]:

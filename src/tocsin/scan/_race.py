@@ -15,7 +15,8 @@ from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._styles import answer_gap_us
-from tocsin.scan._trials import Trial, confirm, delivery_facts, overlapping, sequential
+from tocsin.scan._trial import Trial, delivery_facts
+from tocsin.scan._trials import confirm, overlapping, sequential
 from tocsin.wire import Delivery, Style
 
 # Long enough for every server measured to have parked the prefixes; doubled after a void burst.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,8 @@ def run(
         interrupted = "interrupted by the user"
         raise
     finally:
+        bounded = {check.id for check in options.checks if check.bounds_bursts}
+        bounds = [trials for finding in findings if finding.check in bounded for trials in _bounds(finding)]
         emit(
             RunEnded(
                 elapsed_s=time.monotonic() - started,
@@ -95,7 +98,8 @@ def run(
                 effects=session.spent.effects,
                 interrupted=interrupted,
                 left_behind=_left_behind(session, interrupted),
-                statement=scan_wide([trials for finding in findings for trials in _clean_trials(finding)]),
+                statement=scan_wide([trials for trials in bounds if trials is not None], len(bounds)),
+                bounds_asked=len(bounds),
             )
         )
 
@@ -124,8 +128,8 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
         elif session.gone or failed:
             conclusion = Conclusion(Verdict.INCONCLUSIVE, Evidence(f"not asked: {session.gone or failed}"))
         else:
-            until = _until(session, options, options.checks[place:])
-            conclusion = _asked(check, Context(session.plan, session, stage, until))
+            remeasured = partial(_until, session, options, options.checks[place:])
+            conclusion = _asked(check, Context(session.plan, session, stage, remeasured(), remeasured))
         emit(FindingMade(_finding(check, conclusion, session.plan, options)))
     # Whatever time the checks took: nothing is left behind that can be brought back.
     session.wind_down()
@@ -210,15 +214,26 @@ def _finding(check: Check, conclusion: Conclusion, plan: Plan, options: Options)
     )
 
 
-def _clean_trials(finding: Finding) -> Iterator[int]:
-    """How many clean trials are behind each bound on a probability: one a variant where a check has them."""
-    variants = finding.evidence.facts.get("variants")
+def _bounds(finding: Finding) -> Iterator[int | None]:
+    """The bounds on a probability that a check was asked for: how many clean trials are behind each; None: not clean.
+
+    There is one for each variant, and for each request that an operation was mixed with, where a check has these.
+    """
+    facts = finding.evidence.facts
+    variants, mixed = facts.get("variants"), facts.get("mixed")
     if isinstance(variants, Mapping):
         for variant in variants.values():
-            if isinstance(variant, Mapping) and variant.get("verdict") == Verdict.NOT_OBSERVED:
-                yield int(str(variant["valid_bursts"]))
-    elif finding.bound is not None and finding.bound.upper_limit is not None:
-        yield finding.bound.trials
+            if isinstance(variant, Mapping) and variant.get("verdict") != Verdict.NOT_APPLICABLE:
+                is_clean = variant.get("verdict") == Verdict.NOT_OBSERVED
+                yield int(str(variant["valid_bursts"])) if is_clean else None
+        return
+    races = list(mixed.values()) if isinstance(mixed, Mapping) else []
+    for race in races:
+        assert isinstance(race, Mapping), "as over-allocation tells it"
+        yield None if "came_back" in race else int(str(race["valid_bursts"])) or None
+    if finding.verdict is not Verdict.NOT_APPLICABLE and ("verdict" in facts or not races):
+        bound = finding.bound
+        yield None if bound is None or bound.upper_limit is None else bound.trials
 
 
 def _shown(plan: Plan) -> str:

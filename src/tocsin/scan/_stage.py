@@ -13,6 +13,7 @@ from tocsin.scan._fresh import FreshValues
 from tocsin.scan._oracle import extracted
 from tocsin.scan._plan import Plan, Setup
 from tocsin.scan._session import Session
+from tocsin.scan._trial import Trial
 from tocsin.wire import Response
 
 
@@ -38,6 +39,9 @@ class Stage:
         self._plan: Plan = session.plan
         self._effects_at_reset = 0
         self._set_up_so_far: list[Mapping[str, str]] = []
+        # What checks share: whether a resource admits two effects, and the last control, with when that was.
+        self.has_room = False
+        self.controlled: tuple[float, Trial] | None = None
 
     @property
     def is_apart(self) -> bool:

@@ -108,7 +108,8 @@ class Rotation:
         """Learn from a burst that was not: a style that never is one, while others are left, is set aside."""
         self._voids[style] = self._voids.get(style, 0) + 1
         never = not any(self._of(style, small) for small in (True, False))
-        if never and self._voids[style] >= _VOIDS and len(self.styles) > 1:
+        # Bursts that settle together have chosen their styles together: it may have been set aside a moment ago.
+        if never and self._voids[style] >= _VOIDS and style in self.styles and len(self.styles) > 1:
             self.styles.remove(style)
             self.set_aside[style] = reason
 

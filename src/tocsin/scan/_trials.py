@@ -4,22 +4,20 @@ Rule: a trial reads its effects from the state, never from the answers. A burst 
 void: it never counts as clean.
 """
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from tocsin.findings import Json
-from tocsin.history import History
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._oracle import Reading
-from tocsin.scan._session import Session
+from tocsin.scan._session import LOOK_AGAIN_S, Session
 from tocsin.scan._stage import Stage
+from tocsin.scan._statuses import UNHEARD
+from tocsin.scan._trial import Trial
 from tocsin.wire import Delivery, Response, Style
 
-# What a rate limiter or an overloaded service answers; never a finding of a check that races (checks.md).
-LIMITED = frozenset({429, 503})
-_LIMITED_STATUSES = frozenset(str(status) for status in LIMITED)
 # How long a rate limiter is given before the control is tried again: most count by the second.
 _CONTROL_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 # How many effects a resource must admit before a duplicate's refusal means something: with room for one, exhausted
@@ -27,79 +25,29 @@ _CONTROL_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 ROOM = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a set of requests did.
-
-    Args:
-        allowed: how many effects these requests may have together.
-        effects: how many they had, as the state shows.
-        members: how many requests were sent.
-        successes: how many of them were answered with a success status.
-        statuses: how often each status was answered.
-        state: before and after, in words.
-        below_floor: whether a state ended below [limits] floor.
-        history: who overlapped whom; None where nothing was meant to overlap.
-        delivery: how the requests were delivered, and how that was proved; None where nothing was to overlap.
-        void: why the trial cannot count as clean, or "". An effect too many is one all the same.
-    """
-
-    allowed: int
-    effects: int
-    members: int
-    successes: int
-    statuses: Mapping[str, int]
-    state: tuple[str, str]
-    below_floor: bool = False
-    history: History | None = field(default=None, repr=False)
-    delivery: Delivery | None = field(default=None, repr=False)
-    void: str = ""
-
-    @property
-    def limited(self) -> int:
-        """How many requests a rate limiter or an overloaded service turned away."""
-        return sum(count for status, count in self.statuses.items() if status in _LIMITED_STATUSES)
-
-    def facts(self) -> dict[str, Json]:
-        """As a report shows it."""
-        before, after = self.state
-        facts: dict[str, Json] = {
-            "requests": self.members,
-            "effects": self.effects,
-            "allowed_effects": self.allowed,
-            "successes": self.successes,
-            "statuses": dict(self.statuses),
-            "state_before": before,
-            "state_after": after,
-        }
-        if self.delivery is not None:
-            facts |= {
-                "delivery": delivery_facts(self.delivery),
-                "most_in_flight": self.delivery.history.most_in_flight(),
-            }
-        return facts
-
-
-def delivery_facts(delivery: Delivery) -> dict[str, Json]:
-    """How a burst was delivered, as a report shows it."""
-    return {
-        "protocol": delivery.protocol,
-        "style": delivery.style,
-        "connections": delivery.connections,
-        "send_skew_us": delivery.send_skew_us,
-        "proof": delivery.proof,
-        "because": delivery.choice,
-    }
-
-
-def control(session: Session, stage: Stage) -> Trial:
+def control(session: Session, stage: Stage, *, anew: bool = False) -> Trial:
     """One fresh valid request on an idle state: a success and exactly one effect, or CannotTell.
 
-    A rate limiter is given time, and a new identity each time: an old one might be refused as a replay.
+    A rate limiter is given time, and a new identity each time: an old one might be refused as a replay. Checks that
+    follow closely on each other share one, for as long as a look at the idle state is good for: what one of them leaves
+    broken shows in the honest requests of the next.
+
+    Args:
+        session: sends it.
+        stage: gives the scene, and knows the last one.
+        anew: whether no other check's will do: where a check has no honest request of its own whose effect is read.
     """
+    if not anew and stage.controlled is not None and time.monotonic() - stage.controlled[0] < LOOK_AGAIN_S:
+        return stage.controlled[1]
+    trial = _controlled(session, stage)
+    stage.controlled = time.monotonic(), trial
+    return trial
+
+
+def _controlled(session: Session, stage: Stage) -> Trial:
     trial = _fresh_one(session, stage)
     for wait_s in _CONTROL_WAITS_S:
-        if not trial.limited:
+        if not trial.limited + trial.unheard:
             break
         session.wait(wait_s)
         trial = _fresh_one(session, stage)
@@ -121,8 +69,10 @@ def _fresh_one(session: Session, stage: Stage) -> Trial:
 def room(session: Session, stage: Stage) -> None:
     """A second distinct request on one resource has an effect too, or CannotTell: else that of a duplicate cannot show.
 
-    Not asked where [limits] says that a resource admits one effect.
+    Not asked where [limits] says that a resource admits one effect, and asked once a scan: that is how resources are.
     """
+    if stage.has_room:
+        return
     scene = stage.scene(need=ROOM)
     if scene.capacity == 1:
         return
@@ -132,6 +82,7 @@ def room(session: Session, stage: Stage) -> None:
             f"two distinct valid requests on one resource had {trial.effects} effects ({_counted(trial)}): a second "
             "effect could not show; wanted a resource with room for two, or [limits] effects = 1"
         )
+    stage.has_room = True
 
 
 def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
@@ -140,6 +91,13 @@ def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
     before = session.read(drafts)
     responses = [session.send(shot) for shot in shots]
     return _judged(session, drafts, responses, before, allowed)
+
+
+def refused(session: Session, shots: Sequence[Shot]) -> Trial:
+    """Requests none of which should be accepted, a few at a time: what their order is, means nothing."""
+    drafts = [shot.draft for shot in shots]
+    before = session.read(drafts)
+    return _judged(session, drafts, session.send_each(shots), before, allowed=0)
 
 
 def concurrent(
@@ -164,17 +122,17 @@ def overlapping(
 ) -> list[Trial]:
     """Bursts on resources of their own, one after the other, that settle together. Else as `concurrent`."""
     drafts = [[shot.draft for shot in shots] for shots, _, _ in bursts]
-    before = [session.read(of) for of in drafts]
+    before = session.read_each(drafts)
     deliveries = [session.deliver(shots, hold_s=hold_s, style=style) for shots, _, style in bursts]
-    session.settle()
+    shown = session.effects_each(drafts, before)
     return [
-        _read(session, drafts[place], before[place], deliveries[place], allowed)
+        _told(session, shown[place], deliveries[place], before[place], allowed)
         for place, (_, allowed, _) in enumerate(bursts)
     ]
 
 
-def _read(session: Session, drafts: Sequence[Draft], before: Reading, delivery: Delivery, allowed: int) -> Trial:
-    effects, after = session.effects(drafts, before, is_settled=True)
+def _told(session: Session, shown: tuple[int, Reading], delivery: Delivery, before: Reading, allowed: int) -> Trial:
+    effects, after = shown
     trial = Trial(
         allowed=allowed,
         effects=effects,
@@ -222,12 +180,24 @@ def _void(trial: Trial, responses: Sequence[Response | None]) -> str:
     unanswered = sum(response is None for response in responses)
     if unanswered:
         return f"{unanswered} of {trial.members} members were not answered"
+    unheard = unheard_fault(responses)
+    if unheard:
+        return unheard
     through = trial.members - trial.limited
     if through <= trial.allowed:
         return f"a rate limiter let only {through} of {trial.members} members through"
     if trial.effects == 0:
         return f"no member was accepted ({_counted(trial)})"
     return ""
+
+
+def unheard_fault(responses: Sequence[Response | None]) -> str:
+    """Why answers void a burst, or "": a member that nobody looked at did not run, as on a stream that was refused."""
+    found = Counter(response.status for response in responses if response is not None and response.status in UNHEARD)
+    if not found:
+        return ""
+    answers = ", ".join(f"{count} x {status}" for status, count in sorted(found.items()))
+    return f"{found.total()} of {len(responses)} members were not looked at ({answers})"
 
 
 def _counted(trial: Trial) -> str:

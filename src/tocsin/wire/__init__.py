@@ -5,7 +5,7 @@ from tocsin.wire._burst import Burst, Delivery
 from tocsin.wire._choice import chosen
 from tocsin.wire._engine import deliver
 from tocsin.wire._errors import DeliveryError, Failure, RequestError
-from tocsin.wire._exchange import exchange
+from tocsin.wire._exchange import exchange, exchanges
 from tocsin.wire._request import request_bytes
 from tocsin.wire._response import Response
 from tocsin.wire._styles import Style, styles_of
@@ -24,6 +24,7 @@ __all__ = [
     "chosen",
     "deliver",
     "exchange",
+    "exchanges",
     "request_bytes",
     "styles_of",
 ]

@@ -96,6 +96,7 @@ class Account:
             send_skew_us=opening.skew_us,
             gate_opened_ns=opened_ns,
             offsets_us=tuple((sent_ns[member.place] - opened_ns) // 1000 for member in self._members),
+            order=_order(self._members),
         )
 
     def _void(
@@ -162,6 +163,13 @@ class Account:
 
     def _sentence(self, faults: Sequence[str]) -> str:
         return sentence(self._burst.labels, faults)
+
+
+def _order(members: Sequence[Member]) -> tuple[int | None, ...]:
+    """See Delivery."""
+    ended = [(-1, -1) if member.answered_ns is None else (member.answered_ns, member.turn) for member in members]
+    ranks = {key: rank for rank, key in enumerate(sorted({key for key in ended if key[0] >= 0}))}
+    return tuple(ranks.get(key) for key in ended)
 
 
 def _after(line: Line) -> Sample | None:

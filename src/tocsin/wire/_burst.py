@@ -72,6 +72,9 @@ class Delivery:
         connections: how many there were.
         offsets_us: when each member left, from the opening of the gate, in the order of `Burst.requests`; () if it was
             not opened.
+        order: which answer was complete before which, in the order of `Burst.requests`: the lower number was; equal
+            ones cannot be told apart; None for no answer; () if the gate was not opened. Answers on one connection of
+            HTTP/2 are told apart by their frames, even where one segment brought them.
     """
 
     history: History
@@ -86,6 +89,7 @@ class Delivery:
     choice: str = ""
     connections: int = 0
     offsets_us: tuple[int, ...] = ()
+    order: tuple[int | None, ...] = ()
 
     @property
     def unanswered(self) -> bool:

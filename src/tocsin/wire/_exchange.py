@@ -1,6 +1,8 @@
-"""One request, one answer, on a connection of their own."""
+"""One request, one answer, on a connection of their own; or several, side by side."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 from tocsin.wire._address import Address
 from tocsin.wire._choice import chosen
@@ -27,31 +29,52 @@ def exchange(request: bytes, address: Address, *, timeout_s: float) -> Response:
         RequestError: there is nothing to send, or no time to send it in, or HTTP/2 has no such request.
         DeliveryError: there is no answer; `kind` says why, and `request_sent` whether it may have taken effect.
     """
-    if not request or timeout_s <= 0:
-        raise RequestError(f"cannot send {len(request)} bytes within {timeout_s} s, wanted more than 0 of both")
+    [outcome] = exchanges([request], address, timeout_s=timeout_s)
+    if isinstance(outcome, DeliveryError):
+        raise outcome
+    return outcome
+
+
+def exchanges(requests: Sequence[bytes], address: Address, *, timeout_s: float) -> list[Response | DeliveryError]:
+    """The same for several at a time, whose order means nothing: nothing is held back, and nothing proved.
+
+    Returns:
+        In the order of `requests`, the answer, or why there is none.
+
+    Raises:
+        RequestError: see `exchange`.
+        DeliveryError: this machine has no socket left, or the server could not be asked for its protocol.
+    """
+    for request in requests:
+        if not request or timeout_s <= 0:
+            raise RequestError(f"cannot send {len(request)} bytes within {timeout_s} s, wanted more than 0 of both")
     deadline = time.monotonic() + timeout_s
     address = chosen(address, timeout_s=timeout_s)
+    members = [Member(0) for _ in requests]
     with opened(address) as lines:
-        member = Member(0)
-        line = _sent(lines, member, request, address, deadline)
-        if member.response is None:
-            raise _no_answer(line, member, address, timeout_s)
-        return member.response
+        sent = _sent(lines, members, requests, address, deadline)
+        return [
+            member.response or _no_answer(line, member, address, timeout_s)
+            for line, member in zip(sent, members, strict=True)
+        ]
 
 
-def _sent(lines: Lines, member: Member, request: bytes, address: Address, deadline: float) -> Line:
-    line: Line
+def _sent(
+    lines: Lines, members: Sequence[Member], requests: Sequence[bytes], address: Address, deadline: float
+) -> Sequence[Line]:
     if address.protocol == "http/1.1":
-        line = lines.begin(lambda transport: H1Line(transport, member, Split(request, b"")))
+        for member, request in zip(members, requests, strict=True):
+            lines.begin(partial(H1Line, member=member, split=Split(request, b"")))
         lines.connect(deadline)
     else:
-        parts = parts_of(request, address.url_scheme)
-        line = http_2 = lines.begin(lambda transport: H2Line(transport, [member]))
+        parts = [parts_of(request, address.url_scheme) for request in requests]
+        over_http_2 = [lines.begin(partial(H2Line, members=[member])) for member in members]
         lines.connect(deadline)
-        if not member.finished:
-            http_2.send_all(parts)
+        for line, member, part in zip(over_http_2, members, parts, strict=True):
+            if not member.finished:
+                line.send_all(part)
     lines.collect(deadline)
-    return line
+    return lines.all
 
 
 def _no_answer(line: Line, member: Member, address: Address, timeout_s: float) -> DeliveryError:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tocsin.wire._h1 import Split
 from tocsin.wire._line import Line
 from tocsin.wire._member import Member
-from tocsin.wire._response import ResponseReader
+from tocsin.wire._response import Response, ResponseReader
 from tocsin.wire._transport import Arrival, Transport
 
 
@@ -29,8 +29,14 @@ class H1Line(Line):
         """See Line."""
         outcome = self._reader.receive(arrived.data)
         self._member.status = self._reader.status
-        if outcome is not None:
-            self._member.end(outcome, arrived.at_ns)
+        if outcome is None:
+            return
+        self._member.end(outcome, arrived.at_ns)
+        if isinstance(outcome, Response) and self.all_sent and (self._released or not self._withheld):
+            # A server that waits for us to end the connection, as gunicorn's does before it accepts others, would
+            # otherwise wait as long as the slowest member of the burst, which it has perhaps not accepted yet.
+            self._at_gate = self.sample_of_release() if self._released else None
+            self.transport.finish()
 
     def finals(self, group: Sequence[int]) -> bytes:
         """See Line."""

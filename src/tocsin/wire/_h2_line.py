@@ -68,7 +68,7 @@ class H2Line(Line):
         for member, stream in zip(self.members, self._streams.all, strict=False):
             member.status = stream.status
             if stream.outcome is not None and not member.finished:
-                member.end(stream.outcome, arrived.at_ns)
+                member.end(stream.outcome, arrived.at_ns, stream.turn)
         self._queue()
 
     @property

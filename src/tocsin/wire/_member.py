@@ -16,6 +16,7 @@ class Member:
         self.status: int | None = None  # as soon as the head of the answer is there
         self.response: Response | None = None
         self.answered_ns: int | None = None
+        self.turn = 0  # the how manieth answer on its connection it was, from 0
         self.failure: Failure | None = None
 
     @property
@@ -23,10 +24,10 @@ class Member:
         """Whether nothing more is to come: there is an answer, or the reason why there is none."""
         return self.response is not None or self.failure is not None
 
-    def end(self, outcome: Response | Failure, at_ns: int) -> None:
+    def end(self, outcome: Response | Failure, at_ns: int, turn: int = 0) -> None:
         """Take an answer, or the reason why there is none."""
         if isinstance(outcome, Response):
             self.response, self.status = outcome, outcome.status
-            self.answered_ns = at_ns
+            self.answered_ns, self.turn = at_ns, turn
         else:
             self.failure = outcome

@@ -95,6 +95,11 @@ class TcpTransport:
             return None
         return parse_tcp_info(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES))
 
+    def finish(self) -> None:
+        """See Transport."""
+        with contextlib.suppress(OSError):  # the peer may have ended it already
+            self._socket.shutdown(socket.SHUT_WR)
+
     def close(self, *, reset: bool) -> None:
         """See Transport."""
         if reset:

@@ -51,6 +51,7 @@ class Stream:
         headless: whether its head is withheld as well.
         status: of the answer, as soon as its head is there.
         outcome: the answer once it is complete, or why there will be none.
+        turn: how many streams of the connection had ended before; what one segment brings has an order too.
     """
 
     parts: Parts
@@ -62,6 +63,7 @@ class Stream:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytearray = field(default_factory=bytearray, repr=False)
     outcome: Response | Failure | None = None
+    turn: int = 0
 
 
 class Streams:
@@ -85,6 +87,7 @@ class Streams:
         self._received = bytearray()
         self._by_number: dict[int, Stream] = {}
         self._pinged = False
+        self._ended = 0
         self.all: tuple[Stream, ...] = ()
         self.introduced = False
         self.confirmed = False
@@ -158,7 +161,9 @@ class Streams:
         elif isinstance(event, ResponseReceived | DataReceived | StreamEnded | StreamReset):
             stream = self._by_number[event.stream_id]
             if stream.outcome is None:
+                stream.turn = self._ended
                 _advance(stream, event)
+                self._ended += stream.outcome is not None
 
     def _end_after(self, number: int) -> None:
         """What GOAWAY says (RFC 9113 section 6.8): of later streams, the server has not looked at one."""

@@ -106,6 +106,12 @@ class TlsTransport:
         """See Transport."""
         return self._tcp.sample()
 
+    def finish(self) -> None:
+        """See Transport."""
+        with contextlib.suppress(OSError):
+            self._say_goodbye()
+        self._tcp.finish()
+
     def close(self, *, reset: bool) -> None:
         """See Transport."""
         if self._shaken and not reset:

@@ -73,6 +73,9 @@ class Transport(Protocol):
     def sample(self) -> Sample | None:
         """The kernel's counters, None where it has none to give."""
 
+    def finish(self) -> None:
+        """Tell the peer that nothing more will be sent. What it still sends can be read, and the counters too."""
+
     def close(self, *, reset: bool) -> None:
         """End the connection; with `reset` at once, so that the server drops a request that is not complete."""
 

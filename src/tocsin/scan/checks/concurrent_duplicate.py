@@ -9,13 +9,14 @@ from functools import partial
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft
-from tocsin.scan._errors import CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._linear import is_linearizable, once_only
 from tocsin.scan._plan import DELIVERY_ID, Plan
 from tocsin.scan._race import Experiment, Members, Outcome, race, worst
 from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS, upper_limit
 from tocsin.scan._template import INSTANT_NAMES, Template
-from tocsin.scan._trials import ROOM, Trial, concurrent, confirm, control, room
+from tocsin.scan._trial import Trial
+from tocsin.scan._trials import ROOM, concurrent, confirm, control, room
 
 # Half of all bursts have at most 6 members: few requests fit every worker, many find a window that few would miss.
 _SIZES = (20, 2, 10, 6, 16, 4)
@@ -121,6 +122,7 @@ def _run(context: Context) -> Conclusion:
     reasons = {variant.name: variant.missing(context.plan) for variant in _VARIANTS}
     variants = [variant for variant in _VARIANTS if not reasons[variant.name]]
     outcomes: dict[str, Outcome] = {}
+    until = context.share_ends()
     for place, variant in enumerate(variants):
         now = time.monotonic()
         share = variant.share / sum(later.share for later in variants[place:])
@@ -134,7 +136,7 @@ def _run(context: Context) -> Conclusion:
             hit=_too_many,
             is_apart=context.stage.is_apart,
         )
-        outcomes[variant.name] = race(context.session, experiment, until=now + share * (context.until - now))
+        outcomes[variant.name] = race(context.session, experiment, until=now + share * (until - now))
     return _concluded(context.plan, accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
 
 
@@ -144,7 +146,15 @@ def _captured(context: Context) -> Conclusion:
     mixture: Counter[str] = Counter()
     ended = ""
     while not ended and mixture.total() < WANTED_IDENTICAL_BURSTS and time.monotonic() < context.until:
-        trial = _captured_burst(context)
+        try:
+            if mixture:
+                context.stage.reset()
+            trial = _captured_burst(context)
+        except BudgetEnded as over:
+            if not mixture:
+                raise
+            ended = str(over)
+            break
         bursts.append(trial.facts() | ({"void": trial.void} if trial.void else {}))
         if trial.effects > 1:
             confirm(context.session, [_spare(context)], trial)
@@ -166,7 +176,6 @@ def _captured(context: Context) -> Conclusion:
             assert trial.delivery is not None, "it was concurrent"
             mixture[f"{trial.delivery.style} n={trial.members}"] += 1
             ended = "" if context.plan.reset else "there is one message, and no [reset] makes it new again"
-            context.stage.reset()
     if not mixture:
         raise CannotTell(f"{ended}; wanted a message that was captured before it was delivered, and is not too old")
     clean = mixture.total()
@@ -248,8 +257,9 @@ CHECK = Check(
     cwe=(362, 367),
     owasp="API6:2023 Unrestricted Access to Sensitive Business Flows",
     share=38,
-    cost=Cost(requests=60, settles=8),
+    cost=Cost(requests=75, settles=8),
     missing=_missing,
     run=_run,
+    bounds_bursts=True,
     takes_captured=True,
 )

@@ -18,7 +18,9 @@ from tocsin.scan._bursts import (
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._plan import Plan
-from tocsin.scan._trials import LIMITED, Trial, control, sequential
+from tocsin.scan._statuses import LIMITED
+from tocsin.scan._trial import Trial
+from tocsin.scan._trials import control, sequential
 from tocsin.wire import Delivery, Failure, Response
 
 _MEMBERS = 20
@@ -33,7 +35,7 @@ def _missing(plan: Plan) -> str:
 
 
 def _run(context: Context) -> Conclusion:
-    accepted = control(context.session, context.stage)
+    accepted = control(context.session, context.stage, anew=True)
     tally = until_hit(context, partial(_burst, context), wanted=_WANTED_BURSTS, enough=lambda: True)
     facts: dict[str, Json] = {"control": accepted.facts(), **tally.facts()}
     if tally.hit is not None:
@@ -120,7 +122,8 @@ CHECK = Check(
     cwe=(362, 755),
     owasp="API4:2023 Unrestricted Resource Consumption",
     share=7,
-    cost=Cost(requests=30, settles=3),
+    cost=Cost(requests=20, settles=3),
     missing=_missing,
     run=_run,
+    bounds_bursts=True,
 )

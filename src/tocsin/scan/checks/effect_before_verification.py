@@ -1,6 +1,7 @@
 """Does a request with a bad signature change state, whatever it is answered?"""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
@@ -8,7 +9,9 @@ from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._forgery import forgery
-from tocsin.scan._trials import LIMITED, confirm, control, sequential
+from tocsin.scan._stage import Stage
+from tocsin.scan._statuses import LIMITED
+from tocsin.scan._trials import confirm, control, refused
 
 _FORGERIES = 10
 # Three times of three, so that a limiter which locks a sender out is not mistaken for a burnt id (checks.md).
@@ -27,7 +30,7 @@ def _run(context: Context) -> Conclusion:
     accepted = control(context.session, context.stage)
     scene = context.stage.scene()
     shots = [forgery(context.session.composer, context.stage.draft(scene), at=time.time()) for _ in range(_FORGERIES)]
-    trial = sequential(context.session, shots, allowed=0)
+    trial = refused(context.session, shots)
     facts: dict[str, Json] = {"control": accepted.facts(), "forgeries": trial.facts()}
     if trial.effects > trial.successes:
         confirm(context.session, [shot.draft for shot in shots], trial)
@@ -43,7 +46,7 @@ def _run(context: Context) -> Conclusion:
     if trial.effects:
         # An honest request after an accepted forgery is a duplicate: nothing can be told about burnt ids.
         return _clean(judged, facts, "forgeries were accepted, which is for signature-bypass to say")
-    rounds = [_round(context) for _ in range(_ROUNDS)]
+    rounds = _rounds(context)
     facts["after_a_forgery"] = [{"same_ids": found.same_ids, "other_ids": found.other_ids} for found in rounds]
     if not all(found.same_ids or found.other_ids for found in rounds):
         raise CannotTell(
@@ -63,25 +66,44 @@ def _clean(forgeries: int, facts: dict[str, Json], detail: str) -> Conclusion:
     return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), allowed_effects=0, bound=bound)
 
 
-def _round(context: Context) -> _Round:
+def _rounds(context: Context) -> list[_Round]:
     """A forgery and the honest request with the same ids; an equal forgery, and an honest request with other ids."""
-    same = context.stage.draft(context.stage.scene())
-    same_ids = _accepted_after(context, same, same)
-    # Only now: making a scene may reset the state, and take away what the first half plays on.
-    scene = context.stage.scene()
-    other_ids = _accepted_after(context, context.stage.draft(scene), context.stage.draft(scene))
-    return _Round(same_ids, other_ids)
+    pairs = [_same, _other] * _ROUNDS
+    if context.stage.is_apart:
+        accepted = _accepted_after(context, [pair(context.stage) for pair in pairs])
+    else:
+        # One after the other: making a scene may reset the state, and take away what the last pair plays on.
+        accepted = [_accepted_after(context, [pair(context.stage)])[0] for pair in pairs]
+    return [_Round(*both) for both in zip(accepted[::2], accepted[1::2], strict=True)]
 
 
-def _accepted_after(context: Context, forged: Draft, honest: Draft) -> bool:
+def _same(stage: Stage) -> tuple[Draft, Draft]:
+    draft = stage.draft(stage.scene())
+    return draft, draft
+
+
+def _other(stage: Stage) -> tuple[Draft, Draft]:
+    scene = stage.scene()
+    return stage.draft(scene), stage.draft(scene)
+
+
+def _accepted_after(context: Context, pairs: Sequence[tuple[Draft, Draft]]) -> list[bool]:
+    """Whether each honest request, the second of a pair, is accepted after the forgery; all share one settling."""
     session = context.session
-    before = session.read([honest])
-    session.send(forgery(session.composer, forged, at=time.time()))
-    response = session.send(session.shot(honest))
-    effects, _ = session.effects([honest], before)
-    if response is not None and response.status in LIMITED:
-        return False
-    return response is not None and session.plan.is_success(response.status) and effects > 0
+    each = [[honest] for _, honest in pairs]
+    before = session.read_each(each)
+    responses = []
+    for forged, honest in pairs:
+        session.send(forgery(session.composer, forged, at=time.time()))
+        responses.append(session.send(session.shot(honest)))
+    shown = session.effects_each(each, before)
+    return [
+        effects > 0
+        and response is not None
+        and response.status not in LIMITED
+        and session.plan.is_success(response.status)
+        for (effects, _), response in zip(shown, responses, strict=True)
+    ]
 
 
 def _violated(summary: str, facts: dict[str, Json], severity: Severity, effects: int | None, remedy: str) -> Conclusion:
@@ -107,7 +129,7 @@ CHECK = Check(
     cwe=(345, 696),
     owasp="API2:2023 Broken Authentication",
     share=1,
-    cost=Cost(requests=50, settles=8),
+    cost=Cost(requests=30, settles=3),
     missing=needs_state,
     run=_run,
 )

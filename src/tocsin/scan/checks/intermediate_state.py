@@ -231,4 +231,5 @@ CHECK = Check(
     cost=Cost(requests=400, settles=12),
     missing=_missing,
     run=_run,
+    bounds_bursts=True,
 )

@@ -201,4 +201,5 @@ CHECK = Check(
     cost=Cost(requests=40, settles=14),
     missing=_missing,
     run=_run,
+    bounds_bursts=True,
 )

@@ -9,7 +9,8 @@ from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._forgery import respellings
-from tocsin.scan._trials import ROOM, Trial, confirm, control, room, sequential
+from tocsin.scan._trial import Trial
+from tocsin.scan._trials import ROOM, confirm, control, room, sequential
 
 # On as many new connections, so that they meet other worker processes.
 _REPLAYS = 8
@@ -178,7 +179,7 @@ CHECK = Check(
     cwe=(294,),
     owasp="API2:2023 Broken Authentication",
     share=12,
-    cost=Cost(requests=45, settles=9),
+    cost=Cost(requests=25, settles=5),
     missing=needs_state,
     run=_run,
     takes_captured=True,

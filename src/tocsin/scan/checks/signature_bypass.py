@@ -1,7 +1,7 @@
 """Missing, empty, junk and other signatures: accepted, or a server error?"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,9 +9,10 @@ from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
-from tocsin.scan._forgery import bypass, bypass_probes, respellings
-from tocsin.scan._probes import answered, honest_after, is_server_error, shown
-from tocsin.scan._trials import LIMITED, control
+from tocsin.scan._forgery import bypass, bypass_probes, respelling_names, respellings
+from tocsin.scan._probes import each_apart, honest_after, is_server_error, refused_each, shown
+from tocsin.scan._statuses import LIMITED
+from tocsin.scan._trials import control
 
 _ACCEPTED, _REFUSED, _SERVER_ERROR = "accepted", "refused", "server_error"
 
@@ -65,10 +66,7 @@ def _probed(context: Context) -> dict[str, _Result]:
     scene = context.stage.scene()
     drafts = {name: context.stage.draft(scene) for name in names}
     before = context.session.read(list(drafts.values()))
-    statuses = {}
-    for place, (name, draft) in enumerate(drafts.items(), start=1):
-        statuses[name] = answered(context, _bypassing(context, name, draft))
-        context.session.progressed("probes", place, len(names))
+    statuses = refused_each(context, {name: _bypassing(context, name, draft) for name, draft in drafts.items()})
     effects, _ = context.session.effects(list(drafts.values()), before)
     limited = [name for name, status in statuses.items() if status in LIMITED]
     if limited:
@@ -85,38 +83,25 @@ def _judged(context: Context, name: str, status: int | None, *, moved: bool) -> 
     failed = is_server_error(status)
     if not moved and not failed:
         return _Result(shown(status), _REFUSED)
-    again, accepted = _alone(context, partial(_bypassing, context, name))
-    if accepted:
-        return _Result(shown(again), _ACCEPTED)
-    return _Result(shown(status), _SERVER_ERROR if failed and is_server_error(again) else _REFUSED)
+    again = each_apart(context, {name: partial(_bypassing, context, name)})[name]
+    if again.accepted:
+        return _Result(again.answer, _ACCEPTED)
+    return _Result(shown(status), _SERVER_ERROR if failed and is_server_error(again.status) else _REFUSED)
 
 
 def _malleable(context: Context) -> Mapping[str, str]:
     """Other spellings of a valid signature, each on a message of its own: informational."""
     composer = context.session.composer
-    sample = context.session.shot(context.stage.draft(context.stage.scene()))
-    found = {}
-    for name, _ in respellings(composer, sample):
-        _, accepted = _alone(context, partial(_respelled, context, name))
-        found[name] = _ACCEPTED if accepted else _REFUSED
-    return found
+    makes = {name: partial(_respelled, context, name) for name in respelling_names(composer.plan.scheme)}
+    return {name: probed.word for name, probed in each_apart(context, makes).items()}
 
 
-def _respelled(context: Context, name: str, draft: Draft) -> Shot:
-    return dict(respellings(context.session.composer, context.session.shot(draft)))[name]
+def _respelled(context: Context, name: str, draft: Draft) -> Shot | None:
+    return dict(respellings(context.session.composer, context.session.shot(draft))).get(name)
 
 
 def _bypassing(context: Context, name: str, draft: Draft) -> Shot:
     return bypass(name, context.session.composer, draft, at=time.time())
-
-
-def _alone(context: Context, make: Callable[[Draft], Shot]) -> tuple[int | None, bool]:
-    """One request on a scene of its own: how it was answered, and whether it was accepted."""
-    draft = context.stage.draft(context.stage.scene())
-    before = context.session.read([draft])
-    status = answered(context, make(draft))
-    effects, _ = context.session.effects([draft], before)
-    return status, effects > 0 and context.plan.is_success(status)
 
 
 _REMEDY = "Refuse whatever has no valid signature over the raw body, in constant time and before anything else happens."
@@ -131,7 +116,7 @@ CHECK = Check(
     cwe=(347,),
     owasp="API2:2023 Broken Authentication",
     share=1,
-    cost=Cost(requests=45, settles=8),
+    cost=Cost(requests=20, settles=4),
     missing=needs_state,
     run=_run,
 )

@@ -242,7 +242,7 @@ CHECK = Check(
     cwe=(345, 347),
     owasp="API2:2023 Broken Authentication",
     share=2,
-    cost=Cost(requests=65, settles=11),
+    cost=Cost(requests=50, settles=4),
     missing=needs_state,
     run=_run,
 )

@@ -183,7 +183,7 @@ CHECK = Check(
     cwe=(294, 613),
     owasp="API2:2023 Broken Authentication",
     share=2,
-    cost=Cost(requests=30, settles=6),
+    cost=Cost(requests=36, settles=8),
     missing=_missing,
     run=_run,
 )
