@@ -33,6 +33,9 @@ def vendor(request: pytest.FixtureRequest) -> str:
     return "postgresql" if request.node.callspec.params["twin"] in ON_POSTGRESQL else "sqlite"
 
 
+pytestmark = pytest.mark.usefixtures("litter_collected")
+
+
 def unmarked_views(patch: Patch) -> None:
     """ATOMIC_REQUESTS and the CSRF middleware as they are."""
     patch.setattr("django.db.transaction.non_atomic_requests", lambda **_: lambda view: view)

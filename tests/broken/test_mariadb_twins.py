@@ -21,6 +21,8 @@ from tocsin.guard.stores.mariadb._transaction import Watched
 
 __all__ = ["database", "empty", "make_shop", "make_store", "relay", "relayed", "server", "shop"]
 
+pytestmark = pytest.mark.usefixtures("litter_collected")
+
 
 def insert_ignore(patch: pytest.MonkeyPatch) -> None:
     """No error for a duplicate key, and none for anything else."""

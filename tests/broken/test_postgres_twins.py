@@ -40,6 +40,8 @@ from tocsin.guard.stores.postgres._values import TEXT
 
 __all__ = ["cluster", "database", "make_shop", "make_store", "relay", "relayed", "shop"]
 
+pytestmark = pytest.mark.usefixtures("litter_collected")
+
 
 def reworded(patch: pytest.MonkeyPatch, name: str, old: str, new: str) -> None:
     """Say a statement with other words in it."""

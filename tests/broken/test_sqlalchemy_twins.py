@@ -20,6 +20,8 @@ from tocsin.guard.stores.sqlalchemy._work import Work
 
 __all__ = ["backend", "cluster", "make_shop", "on_mariadb", "on_postgresql", "relay", "relayed", "server", "shop"]
 
+pytestmark = pytest.mark.usefixtures("litter_collected")
+
 
 def no_flush_before_the_answer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Desk, "_flush", lambda *_: None)

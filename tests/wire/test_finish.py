@@ -5,11 +5,13 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Self
 
 import pytest
 
 from tocsin.wire import Address, Burst, DeliveryError, Failure, Response, deliver, exchanges, request_bytes
+from tocsin.wire._proof import Sample
 from tocsin.wire._sockets import TcpTransport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -75,6 +77,31 @@ def test_an_engine_that_ends_its_connections_all_at_once_waits_for_answers_that_
     with OneAtATime() as server:
         delivery = deliver(burst_for(server.address, 6, timeout_s=0.5), server.address, rng=random.Random(1))
     assert delivery.failures.count(Failure.TIMED_OUT) == 5
+
+
+def test_what_the_kernel_repeats_of_our_end_says_nothing_of_the_request(
+    burst_for: BurstFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FIN that is not acknowledged at once is probed for (RFC 8985 section 7), which counts as a retransmission."""
+    ended: set[TcpTransport] = set()
+    real_finish, real_sample = TcpTransport.finish, TcpTransport.sample
+
+    def finish(transport: TcpTransport) -> None:
+        real_finish(transport)
+        ended.add(transport)
+
+    def sample(transport: TcpTransport) -> Sample | None:
+        found = real_sample(transport)
+        if found is None or transport not in ended:
+            return found
+        return replace(found, retransmissions=found.retransmissions + 1)
+
+    monkeypatch.setattr(TcpTransport, "finish", finish)
+    monkeypatch.setattr(TcpTransport, "sample", sample)
+    with OneAtATime() as server:
+        delivery = deliver(burst_for(server.address, 6), server.address, rng=random.Random(1))
+    assert len(ended) == 6
+    assert delivery.void == ""
 
 
 def test_requests_side_by_side_are_each_answered_in_their_own_place() -> None:

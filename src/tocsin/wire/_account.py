@@ -173,8 +173,8 @@ def _order(members: Sequence[Member]) -> tuple[int | None, ...]:
 
 
 def _after(line: Line) -> Sample | None:
-    """The counters as they were when all had been written; of repetitions, as many as there are by now."""
-    written, now = line.sample_of_release(), line.transport.sample()
+    """The counters as they were when all had been written; of repetitions, as many as there were at the end."""
+    written, now = line.sample_of_release(), line.sample_of_end()
     if written is None or now is None:
         return None
     return replace(written, retransmissions=now.retransmissions)

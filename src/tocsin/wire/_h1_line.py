@@ -35,8 +35,7 @@ class H1Line(Line):
         if isinstance(outcome, Response) and self.all_sent and (self._released or not self._withheld):
             # A server that waits for us to end the connection, as gunicorn's does before it accepts others, would
             # otherwise wait as long as the slowest member of the burst, which it has perhaps not accepted yet.
-            self._at_gate = self.sample_of_release() if self._released else None
-            self.transport.finish()
+            self.finish()
 
     def finals(self, group: Sequence[int]) -> bytes:
         """See Line."""

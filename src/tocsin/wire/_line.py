@@ -30,6 +30,7 @@ class Line(ABC):
         self._ahead: memoryview | None = None
         self._released = False
         self._at_gate: Sample | None = None
+        self._at_end: Sample | None = None
         self._cut_off = False
 
     @property
@@ -133,6 +134,16 @@ class Line(ABC):
     def sample_of_release(self) -> Sample | None:
         """The kernel's counters before anything was sent after the gate."""
         return self._at_gate or self.transport.sample()
+
+    def sample_of_end(self) -> Sample | None:
+        """The kernel's counters before our half was ended: what it repeats of that says nothing of the requests."""
+        return self._at_end or self.transport.sample()
+
+    def finish(self) -> None:
+        """End our half of the connection: every answer is there."""
+        if self._released:
+            self._at_gate, self._at_end = self.sample_of_release(), self.transport.sample()
+        self.transport.finish()
 
     @abstractmethod
     def read(self, arrived: Arrival) -> None:
