@@ -239,7 +239,7 @@ def test_a_duplicate_in_a_group_that_broke_gets_the_answer_that_was_committed(ma
 def test_a_member_that_waits_longer_than_wait_s_for_its_group_is_503_and_then_replayed(make_shop: MakeShop) -> None:
     """A handler that waits for the answer of another one in its group would wait for ever."""
     shop = make_shop(guard=WAIT)
-    hasty = make_shop(store=shop.store, guard={"wait_s": 0.05})
+    hasty = make_shop(store=shop.store, guard={"wait_s": 2})
     last = Blocking()
     with Line(shop, {"last": last}) as line:
         line.add("17", send=hasty.order)

@@ -627,7 +627,7 @@ def test_handlers_that_wait_for_the_writer_leave_the_framework_its_threads(shop:
     def not_there(_request: Request, _error: HTTPException) -> Response:
         return JSONResponse("gone", 410)
 
-    guard = shop.guarded(wait_s=2)
+    guard = shop.guarded(wait_s=20)
 
     @shop.app.post("/order")
     @guard.fastapi(key=KEY)
