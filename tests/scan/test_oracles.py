@@ -2,7 +2,7 @@
 
 import http.client
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -246,11 +246,9 @@ def listening() -> Any:
 
 
 def posted(url: str, body: bytes, **headers: str) -> int:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    connection.request("POST", "/", body, headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)) as connection:
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().status
 
 
 def test_a_sink_counts_what_names_the_operation_and_takes_everything_else_too(listening: Any) -> None:
@@ -266,7 +264,7 @@ def test_a_sink_refuses_what_is_too_long_or_has_no_length_and_keeps_no_more_than
     listening: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, reader = listening
-    assert posted(reader.url, b"x" * (1024 * 1024 + 1)) == 413
+    assert posted(reader.url, b"x" * (8 * 1024 * 1024)) == 413
     assert posted(reader.url, b"", **{"Content-Length": "-1"}) == 413
     with socket.create_connection((urlsplit(reader.url).hostname, urlsplit(reader.url).port)) as gone:
         gone.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx")

@@ -3,6 +3,7 @@
 Rule: it listens on this machine alone, answers 204 to everything, and keeps of a delivery only the text at the pointer.
 """
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ _MOST_BYTES = 1024 * 1024
 # Far more than a scan can cause; a service that sends on and on fills no memory.
 _MOST_DELIVERIES = 100_000
 _IDLE_S = 10.0
+_CHUNK_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -62,8 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         fits = length.isascii() and length.isdecimal() and int(length) <= _MOST_BYTES
         if not fits or "Transfer-Encoding" in self.headers:
-            self.close_connection = True
-            self.send_error(413)
+            self._refuse()
             return
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -71,6 +72,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.deliveries.take(body)
         self.send_response_only(204)
         self.end_headers()
+
+    def _refuse(self) -> None:
+        """413, and read on for a while: closing with bytes unread would reset the connection and lose the answer.
+
+        RFC 9112, section 9.6.
+        """
+        self.close_connection = True
+        self.send_error(413)
+        self.connection.shutdown(socket.SHUT_WR)
+        for _ in range(16 * _MOST_BYTES // _CHUNK_BYTES):
+            if not self.connection.recv(_CHUNK_BYTES):
+                return
 
     do_POST = do_PUT = _take  # noqa: N815  the names that http.server asks for
 
