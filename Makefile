@@ -11,7 +11,7 @@ MATRIX ?= 500
 # Three quarters of a minute each.
 GENERATED ?= 30
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test retest covered lint bench clean
 
 help:
 	@echo "make demo    find a race in a running service, see it fixed and gone"
@@ -31,7 +31,16 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --cache-clear
+	@$(MAKE) --no-print-directory covered
+
+# For CI: what failed in `make test`, once more
+retest: $(READY)
+	@$(BIN)/python -m tools.failed
+	$(BIN)/coverage run -m pytest --last-failed --last-failed-no-failures none
+	@$(MAKE) --no-print-directory covered
+
+covered:
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python -m tools.pure_coverage
 	$(BIN)/coverage report --fail-under=90
