@@ -16,7 +16,6 @@ import random
 import secrets
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from bench._rounds import ratio
 from bench._wrk import Load, Orders, load, missing, prepare
 from lab._launch import Running, reserve_port
 from lab._services import Service
+from lab._slow_disk import environment
 from tocsin.guard.stores.sqlite import SQLiteStore
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ KEPT = 1_000_000
 CLIENTS = 64
 # The most that any service here answers in a second, with room: every request is sent once.
 MOST_PER_S = 40_000
-FSYNC_DELAY_US = 2000
+FSYNC_DELAY_MS = 2
 SECRET = secrets.token_hex(16)
 
 
@@ -212,11 +212,9 @@ class Bench:
             if cell.kept:
                 shutil.copy(self._with_kept_claims(), data / "orders.db")
             command = tuple(word.replace("{app}", cell.app) for word in ("{python}", "-m", *cell.server))
-            if cell.slow_disk:
-                preload = [f"LD_PRELOAD={self._slow_disk()}", f"FSYNC_DELAY_US={FSYNC_DELAY_US}"]
-                command = ("env", *preload, *command)
             service = Service(cell.app, HERE / "services", "", command, "/ready", 0, "")
-            running = Running(service, reserve_port(), SECRET, data, keeps_data=True)
+            slower = environment(FSYNC_DELAY_MS) if cell.slow_disk else {}
+            running = Running(service, reserve_port(), SECRET, data, keeps_data=True, environment=slower)
             running.begin()
             with running:
                 yield running
@@ -229,13 +227,6 @@ class Bench:
             self._kept = self._scratch / "kept.db"
             fill(self._kept, KEPT)
         return self._kept
-
-    def _slow_disk(self) -> Path:
-        library = self._scratch / "fsync_delay.so"
-        if not library.exists():
-            source = str(HERE / "fsync_delay.c")
-            subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True)
-        return library
 
 
 def fill(path: Path, count: int) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +53,7 @@ class Running:
         keeps_data: whether `data` is left when the service stops.
         database: the PostgreSQL server that is stopped with the service, but survives its being killed.
         shares_database: whether the server is somebody else's, who stops it.
+        environment: what its own has beyond ours.
     """
 
     service: Service
@@ -61,6 +63,7 @@ class Running:
     keeps_data: bool
     database: Database | None = field(default=None, repr=False)
     shares_database: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -80,7 +83,7 @@ class Running:
             LabError: the port is taken, or the service ended or stayed silent; the message has the end of its log.
         """
         await_free_port(self.port)
-        environment = os.environ | {"LAB_SECRET": self.secret, "LAB_DATA": str(self.data)}
+        environment = os.environ | self.environment | {"LAB_SECRET": self.secret, "LAB_DATA": str(self.data)}
         if self.database is not None:
             environment["LAB_DATABASE"] = self.database.url
         leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_leash.py"))]
@@ -185,8 +188,9 @@ def launch(
     secret: str | None = None,
     data: Path | None = None,
     database: Database | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Running:
-    """Start a service, wherever its folder is; else as start."""
+    """Start a service, wherever its folder is, with more in its environment if need be; else as start."""
     if missing := service.missing():
         raise LabError(f"{service.name} needs {missing}")
     _build(service)
@@ -199,6 +203,7 @@ def launch(
         keeps_data=not own,
         database=database,
         shares_database=database is not None,
+        environment=environment or {},
     )
     try:
         if service.postgres and database is None:

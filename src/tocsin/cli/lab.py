@@ -18,6 +18,8 @@ from tocsin.cli._errors import UsageError
 from tocsin.cli._lab_generated import add_generated_to, verify, written
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lab._services import Service  # not in the wheel
 
 # 80 columns is the narrowest terminal that people still have.
@@ -42,6 +44,10 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     runner = commands.add_parser("run", help="run a service in the foreground until Ctrl-C")
     runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it")
     runner.add_argument("--port", type=_port, metavar="N", help="default: the port in its plan; 0: any free one")
+    runner.add_argument(
+        "--fsync-ms", type=_milliseconds, default=0.0, metavar="MS",
+        help="a slow disk: what every fsync takes more; default 0 (Linux, with a C compiler)",
+    )  # fmt: skip
     add_generated_to(commands, _port)
     relay = commands.add_parser(
         "relay", help="a network between scanner and service: delays every connection by itself"
@@ -74,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             case "verify":
                 return verify(args.name)
             case _:
-                return _run(args.name, args.port)
+                return _run(args.name, args.port, args.fsync_ms)
     except LabError as error:
         raise UsageError(str(error)) from None
 
@@ -124,10 +130,11 @@ def _list() -> int:
     return 0
 
 
-def _run(name: str, port: int | None) -> int:
+def _run(name: str, port: int | None, fsync_ms: float) -> int:
     from lab._services import find  # noqa: PLC0415  not in the wheel
+    from lab._slow_disk import environment  # noqa: PLC0415  not in the wheel
 
-    return _serve(find(name), port)
+    return _serve(find(name), port, environment(fsync_ms) if fsync_ms else {})
 
 
 def _generate(seed: int, folder: Path | None, port: int | None, *, starts: bool) -> int:
@@ -139,7 +146,7 @@ def _generate(seed: int, folder: Path | None, port: int | None, *, starts: bool)
         return _serve(service, port) if starts else 0
 
 
-def _serve(service: "Service", port: int | None) -> int:
+def _serve(service: "Service", port: int | None, environment: "Mapping[str, str] | None" = None) -> int:
     from lab._launch import launch  # noqa: PLC0415  not in the wheel
     from lab._services import LabError  # noqa: PLC0415  not in the wheel
 
@@ -147,7 +154,8 @@ def _serve(service: "Service", port: int | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with launch(service, port=service.port if port is None else port) as running:
+        port = service.port if port is None else port
+        with launch(service, port=port, environment=environment) as running:
             secret_file = running.data / "secret"
             _write_secret(secret_file, running.secret)
             print(f"{service.name} listens on {running.base_url}; Ctrl-C stops it.")
