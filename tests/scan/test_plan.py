@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.scan.services.plans import plan
-from tocsin.scan import Plan, plan_from_toml, rehearse
+from tocsin.scan import Plan, plan_from_toml, quick, rehearse
 
 # A plan that uses every key of the format, in the order in which the format's document has them.
 WHOLE = r"""
@@ -206,6 +206,20 @@ def test_where_effects_arrive_late_a_scan_takes_longer_and_says_so_unless_the_pl
         60,
         (),
     )
+
+
+def test_a_quick_scan_waits_as_long_as_its_checks_have_to_where_effects_arrive_late_and_says_so() -> None:
+    def settling(settle_ms: int, **changed: object) -> Plan:
+        return plan(state=[{"request": "GET /count", "settle_ms": settle_ms}], **changed)
+
+    in_time = quick(settling(250), settles=50, elapsed_s=1.04)
+    assert (in_time.budget.seconds, in_time.notes) == (7.0, ())
+    late = quick(settling(700), settles=40, elapsed_s=1.04)
+    assert late.budget.seconds == 42
+    assert late.notes == (
+        "settle_ms = 700: a quick scan takes up to 42 s in place of 8; [budget] seconds says otherwise",
+    )
+    assert quick(settling(700, budget={"seconds": 20}), settles=50, elapsed_s=1.0).budget.seconds == 20
 
 
 def test_a_success_is_a_status_or_a_class_of_them() -> None:

@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from tocsin.scan import Options, Plan
     from tocsin.wire import Address
 
-# From the start of this process, which a loaded machine takes seconds for; but no less than asks every question once.
-_QUICK_S, _LEAST_QUICK_S = 8.0, 4.0
 _KNOCK_S = 5.0
 # Of a pasted request's headers: what these are called is mostly what must not stand in a report.
 _CREDENTIALS = ("auth", "cookie", "token", "secret", "api-key", "apikey", "session", "signature")
@@ -65,7 +62,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         choices=["comparison-timing"],
         help="run a check as well that takes long: comparison-timing",
     )
-    parser.add_argument("--quick", action="store_true", help=f"within {_QUICK_S:g} s; the bounds say what that costs")
+    parser.add_argument("--quick", action="store_true", help="within 8 s; the bounds say what that costs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     parser.add_argument("--base-url", metavar="URL", help="in place of the plan's")
     parser.add_argument("--seed", type=int, metavar="N", help="repeat the sizes and orders of another scan")
@@ -128,6 +125,9 @@ def run(args: argparse.Namespace) -> int:
         # Whoever names a check with --only has asked for it.
         opted_in = frozenset(args.opt_in) | (frozenset() if args.only is None else frozenset(wanted))
         options = scanner.Options(checks, seed, _command(args, plan), opted_in)
+        if args.quick:
+            settles = sum(check.cost.settles for check in checks if not options.missing(check, plan))
+            plan = scanner.quick(plan, settles=settles, elapsed_s=_started_s_ago())
         if args.dry_run:
             print(scanner.describe(plan, options))
             return 0
@@ -191,9 +191,6 @@ def _plan(args: argparse.Namespace) -> "Plan":
         plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url, files=beside(Path(args.plan).parent))
     else:
         plan = plan_from_tables(_tables(args), "--curl", base_url=args.base_url)
-    if args.quick:
-        seconds = max(_LEAST_QUICK_S, round(_QUICK_S - _started_s_ago(), 1))
-        plan = replace(plan, budget=replace(plan.budget, seconds=min(plan.budget.seconds, seconds)))
     return plan
 
 

@@ -13,6 +13,7 @@ from tocsin.scan._preview import Probed, example, fresh_variables, permissions, 
 from tocsin.scan._rails import addresses, authorise
 from tocsin.scan._runner import run
 from tocsin.scan._senders import senders
+from tocsin.scan._time import quick
 from tocsin.scan.checks import CHECKS
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "probe",
     "probing_secret",
     "prove_ownership",
+    "quick",
     "rehearse",
     "run",
     "senders",

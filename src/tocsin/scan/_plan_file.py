@@ -33,6 +33,7 @@ from tocsin.scan._plan_values import (
 )
 from tocsin.scan._tables import Table, nearest
 from tocsin.scan._template import INSTANT_NAMES, Template
+from tocsin.scan._time import with_time_to_settle
 from tocsin.signing import Scheme, SchemeError, preset, scheme_from_table
 
 T = TypeVar("T")
@@ -60,8 +61,6 @@ _TOP = frozenset(
 )
 # What only somebody with a secret can make use of.
 _NEEDS_SECRET = ("identity", "sequence", "also", "mix", "actor", "variables", "setup", "teardown")
-# Up to here a minute is enough, and beyond ten of them nobody waits.
-_SETTLES_WITHIN_S, _LONGEST_S = 0.25, 600.0
 # Declared where nothing is signed by us: no request is ever signed with it.
 _NO_SCHEME = "hex-sha256-body"
 
@@ -135,19 +134,7 @@ def plan_from_tables(
         nodes=_nodes(place, target),
     )
     _check_names(plan)
-    return plan if "budget" in top and "seconds" in top.any("budget") else _with_time_to_settle(plan)
-
-
-def _with_time_to_settle(plan: Plan) -> Plan:
-    """Where effects arrive late, a scan takes longer than a minute, and says so before it starts."""
-    if plan.settle_s <= _SETTLES_WITHIN_S:
-        return plan
-    seconds = min(_LONGEST_S, plan.budget.seconds * plan.settle_s / _SETTLES_WITHIN_S)
-    note = (
-        f"settle_ms = {plan.settle_s * 1000:g}: a scan takes up to {seconds:g} s in place of "
-        f"{plan.budget.seconds:g}; [budget] seconds says otherwise"
-    )
-    return replace(plan, budget=replace(plan.budget, seconds=seconds), notes=(*plan.notes, note))
+    return plan if "budget" in top and "seconds" in top.any("budget") else with_time_to_settle(plan)
 
 
 def _check_captured(top: Table) -> None:
