@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,fastapi,postgres,mariadb,sqlalchemy,redis,robyn,starlette]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[scan,flask,fastapi,postgres,mariadb,sqlalchemy,redis,robyn,starlette,litestar,quart,http3]" --group dev
 	@touch $@
 
 demo: $(READY)
@@ -62,7 +62,7 @@ bench: $(READY)
 	$(BIN)/python -m bench.verify
 	$(BIN)/python -m bench.sqlite_store
 	$(BIN)/python -m bench.postgres_store
-	$(BIN)/python -m bench.more_stores
+	$(BIN)/python -m bench.costs
 	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m tools.guard_tables

@@ -1,7 +1,7 @@
 """Ways of sending a burst, each in a process of its own: `python bench/_senders.py METHOD`, by the Python that has it.
 
-Reads {"url", "n", "body", "signature", "ca"} a line, sends the burst, waits for the answers, and writes a line:
-{"void", "style"}. Nothing is imported before the method is known, so that each process holds one client library.
+Reads {"url", "n", "body", "signature", "ca", "protocol"} a line, sends the burst, waits for the answers, and writes a
+line: {"void", "style"}. Nothing is imported before the method is known, so that each process holds one client library.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 # What h2spacex's own examples wait before the last frames.
@@ -34,6 +34,7 @@ class Asked:
     body: str
     signature: str
     ca: str
+    protocol: str = "auto"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,7 +56,7 @@ def ours(style: str) -> Method:
     from dataclasses import replace
 
     from tocsin.scan._styles import Rotation, answer_gap_us
-    from tocsin.wire import Address, Burst, Trust, chosen, deliver, request_bytes, styles_of
+    from tocsin.wire import Address, Burst, Protocol, Trust, chosen, deliver, request_bytes, styles_of
 
     rng = random.Random(7)
     known: dict[str, tuple[Address, Rotation]] = {}
@@ -63,7 +64,8 @@ def ours(style: str) -> Method:
     def send(asked: Asked) -> Told:
         origin = asked.url.removesuffix("/order")
         if origin not in known:
-            address = chosen(replace(Address.resolve(origin), trust=Trust(asked.ca)), timeout_s=5)
+            trust, protocol = Trust(asked.ca), cast("Protocol", asked.protocol)
+            address = chosen(replace(Address.resolve(origin), trust=trust, protocol=protocol), timeout_s=5)
             known[origin] = address, Rotation(list(styles_of(address)))
         address, rotation = known[origin]
         request = request_bytes(

@@ -34,6 +34,7 @@ class Target:
     origin: str
     port: int
     ca: str = ""
+    protocol: str = "auto"
 
     def told(self, burst: str) -> dict[str, list[int] | int]:
         """What it says of a burst."""
@@ -69,7 +70,8 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def target(kind: str, folder: Path) -> Iterator[Target]:
-    """Start a service: sink, gthread-1, gthread-2, uvicorn, nginx (before gthread-1); hypercorn, go (HTTP/2 over TLS).
+    """Start a service: sink, gthread-1, gthread-2, uvicorn, nginx (before gthread-1); hypercorn, go (HTTP/2 over TLS),
+    hypercorn-h3 (HTTP/3 on the same port of UDP).
 
     A name that ends in "+jitter" is the same behind a relay that adds 40 ms, with 3 ms of normal jitter.
     """
@@ -87,12 +89,13 @@ def target(kind: str, folder: Path) -> Iterator[Target]:
             closing.enter_context(_process(_nginx(folder, port, inner.port), port))
             yield Target(f"http://127.0.0.1:{port}", port)
             return
-        secure = kind in {"hypercorn", "go"}
+        secure = kind in {"hypercorn", "hypercorn-h3", "go"}
         certificate, key = certificates(folder) if secure else (Path(), Path())
         environment = os.environ | {"BENCH_DATABASE": str(folder / f"{kind}.db")}
         closing.enter_context(_process(_command(kind, port, certificate, key), port, environment))
         origin = f"https://localhost:{port}" if secure else f"http://127.0.0.1:{port}"
-        yield Target(origin, port, str(certificate) if secure else "")
+        protocol = "h3" if kind == "hypercorn-h3" else "auto"
+        yield Target(origin, port, str(certificate) if secure else "", protocol)
 
 
 def available(kind: str) -> bool:
@@ -111,8 +114,9 @@ def _command(kind: str, port: int, certificate: Path, key: Path) -> list[str]:
         return [*python, "bench.targets.sink", str(port)]
     if kind == "uvicorn":
         return [*python, "uvicorn", "bench.targets.looped:app", "--port", str(port), "--log-level", "error"]
-    if kind == "hypercorn":
+    if kind.startswith("hypercorn"):
         words = ["hypercorn", "--certfile", str(certificate), "--keyfile", str(key), "-b", f"127.0.0.1:{port}"]
+        words += ["--quic-bind", f"127.0.0.1:{port}"] if kind == "hypercorn-h3" else []
         return [*python, *words, "--log-level", "error", "bench.targets.looped:app"]
     program = BUILD / "bench-go"
     subprocess.run(["go", "build", "-o", program, HERE / "targets" / "main.go"], check=True)
@@ -169,6 +173,7 @@ class Sender:
         body = json.dumps({"id": burst, "pad": "!"})
         signature = hmac.new(SECRET, body.encode(), hashlib.sha256).hexdigest()
         asked = {"url": f"{target.origin}/order", "n": n, "body": body, "signature": signature, "ca": target.ca}
+        asked["protocol"] = target.protocol
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")

@@ -1,10 +1,10 @@
-"""How closely do the requests of a burst arrive? `python -m bench.delivery [--rounds N] [--quick]`
+"""How closely do the requests of a burst arrive? `python -m bench.delivery [--rounds N] [--quick] [--http3]`
 
 In every round each method sends one burst of each size, in shuffled order, each method in a process of its own. Spread:
 last arrival minus first. At the sink an arrival is the kernel's stamp of a request's last segment, so no server's work
 is in it; at a server it is when the handler holds the whole body. "+jitter" is the same behind a relay that delays each
 connection by itself, by 40 ms with 3 ms of normal jitter. Ratios are medians over the pairs of one round. Writes
-bench/results/delivery.json.
+bench/results/delivery.json; --http3 measures HTTP/3 alone, and writes bench/results/delivery-http3.json.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parent / "results" / "delivery.json"
 SIZES = (2, 10, 20, 30, 100)
 HTTP_1 = ("last-byte", "threads", "whole", "httpx", "aiohttp", "requests_barrier", "fresh_threads")
 HTTP_2 = ("last-frame", "empty-end", "whole", "record", "httpx", "h2spacex", "webracecondition")
-KINDS: Mapping[str, Sequence[str]] = {
+KINDS: dict[str, Sequence[str]] = {
     "sink": HTTP_1,
     "sink+jitter": HTTP_1,
     "uvicorn": HTTP_1,
@@ -35,6 +35,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "hypercorn+jitter": HTTP_2,
     "go": HTTP_2,
 }
+HTTP_3: dict[str, Sequence[str]] = {"hypercorn-h3": ("last-frame", "empty-end", "whole")}
 MANY = 200
 
 
@@ -73,7 +74,7 @@ Cells = dict[tuple[str, int], Cell]
 def measure(kind: str, sizes: Sequence[int], rounds: int, rng: random.Random, cells: Cells) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as closing:
         where = closing.enter_context(target(kind, Path(folder)))
-        senders = [Sender(name, peers() if name in PEERS else Path(sys.executable)) for name in KINDS[kind]]
+        senders = [Sender(name, peers() if name in PEERS else Path(sys.executable)) for name in (KINDS | HTTP_3)[kind]]
         for sender in senders:
             closing.callback(sender.close)
         turns = [(sender, n) for sender in senders for n in sizes]
@@ -137,7 +138,7 @@ def _at_least(name: str, wanted: float, measured: float) -> tuple[str, str, floa
 
 def show(kind: str, sizes: Sequence[int], cells: Cells) -> None:
     print(f"\n{kind}: spread in ms, median{'':18}" + "".join(f"n={n:<8}" for n in sizes))
-    for method in KINDS[kind]:
+    for method in (KINDS | HTTP_3)[kind]:
         row = [cells[kind, n] for n in sizes]
         told = "".join(f"{cell.median(method):<10.3f}" for cell in row)
         lost = sum(cell.lost[method] for cell in row)
@@ -148,25 +149,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="bursts per method and size (default 40)")
     parser.add_argument("--quick", action="store_true", help="5 rounds without n = 100: about two minutes")
+    parser.add_argument("--http3", action="store_true", help="HTTP/3 alone, which no peer here speaks")
     arguments = parser.parse_args()
     rounds, sizes = (5, SIZES[:-1]) if arguments.quick else (arguments.rounds, SIZES)
     rng = random.Random(7)
     cells: Cells = {}
-    for kind in KINDS:
+    for kind in HTTP_3 if arguments.http3 else KINDS:
         if available(kind.partition("+")[0]):
             measure(kind, sizes, rounds, rng, cells)
             show(kind, sizes, cells)
+    measured: dict[str, object] = {"host": facts(), "rounds": rounds}
+    measured |= {f"{kind} n={n}": cell.told() for (kind, n), cell in cells.items()}
+    if arguments.http3:
+        RESULTS.with_name("delivery-http3.json").write_text(json.dumps(measured, indent=2) + "\n")
+        return
     print("\nGoals, n = 20")
     reached = list(goals(cells))
-    for name, wanted, measured, ok in reached:
-        print(f"  {name:48} {wanted:14} {measured:8.2f}  {'reached' if ok else 'NOT REACHED'}")
+    for name, wanted, ratio, ok in reached:
+        print(f"  {name:48} {wanted:14} {ratio:8.2f}  {'reached' if ok else 'NOT REACHED'}")
     held = one_byte(rng)
     print(f"  {MANY} whole requests by one byte: {held}")
     result = {
-        "host": facts(),
-        "rounds": rounds,
-        **{f"{kind} n={n}": cell.told() for (kind, n), cell in cells.items()},
-        "goals": {name: {"wanted": wanted, "measured": round(measured, 2)} for name, wanted, measured, _ in reached},
+        **measured,
+        "goals": {name: {"wanted": wanted, "measured": round(ratio, 2)} for name, wanted, ratio, _ in reached},
         "one_byte": held,
     }
     RESULTS.parent.mkdir(exist_ok=True)

@@ -70,11 +70,7 @@ def test_an_unknown_key_of_a_scheme_is_one_too() -> None:
     assert "'header'" in said
 
 
-def test_what_this_version_cannot_do_is_called_not_yet() -> None:
-    assert refusal(target={"protocol": "h3"}).startswith('[target] protocol = "h3": not yet')
-
-
-def test_a_signature_that_stands_in_the_body_is_not_yet_either() -> None:
+def test_a_signature_that_stands_in_the_body_is_called_not_yet() -> None:
     in_the_body = next(name for name, scheme in PRESETS.items() if scheme.signature_pointer)
     assert "not yet: its signature stands in the body" in refusal(signing={"preset": in_the_body})
 
@@ -82,7 +78,14 @@ def test_a_signature_that_stands_in_the_body_is_not_yet_either() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"target": {"protocol": "http/3"}}, "[target] protocol = 'http/3': wanted \"auto\""),
+        (
+            {"target": {"protocol": "http/3"}},
+            '[target] protocol = \'http/3\': wanted "auto", "http/1.1", "h2", "h2c" or "h3"',
+        ),
+        (
+            {"target": {"protocol": "h3"}},
+            '[target] protocol = "h3" with http://127.0.0.1:8000: wanted a base_url of https',
+        ),
         (
             {"target": {"protocol": "h2"}},
             '[target] protocol = "h2" with http://127.0.0.1:8000: wanted a base_url of https',

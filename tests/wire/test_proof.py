@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tocsin.wire._proof import Sample, parked_fault, parse_tcp_info, release_fault
+from tocsin.wire._proof import Sample, datagrams_fault, parked_fault, parse_tcp_info, release_fault
 
 _PARKED = Sample(
     data_segments=1, unacknowledged=0, unsent_bytes=0, retransmissions=0, segment_bytes=1448, round_trip_us=50
@@ -63,3 +63,18 @@ def test_any_other_number_of_segments_is_a_fault(segments: int) -> None:
 
 def test_a_repeated_segment_is_a_fault_of_its_own() -> None:
     assert "retransmitted" in release_fault(_PARKED, replace(_PARKED, data_segments=3, retransmissions=1), [1])
+
+
+@pytest.mark.parametrize(
+    ("flights", "fault"),
+    [
+        ([[250]], ""),
+        ([[40], [40]], ""),  # two offsets, a write for each
+        ([[1200, 1190, 300]], ""),
+        ([[]], ""),
+        ([[40] * 20], "is completed by one of 20 datagrams, where 1 would hold what was withheld"),
+        ([[40], [600, 700, 40]], "is completed by one of 3 datagrams, where 2 would hold what was withheld"),
+    ],
+)
+def test_datagrams_are_as_full_as_they_can_be(flights: list[list[int]], fault: str) -> None:
+    assert datagrams_fault(flights) == fault

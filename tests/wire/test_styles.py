@@ -16,6 +16,7 @@ def _address(url_scheme: str, protocol: Protocol) -> Address:
         ("https", "http/1.1", ("last-byte", "threads", "whole", "record")),
         ("http", "h2c", ("last-frame", "empty-end", "whole")),
         ("https", "h2", ("last-frame", "empty-end", "whole", "record")),
+        ("https", "h3", ("last-frame", "empty-end", "whole")),
     ],
 )
 def test_a_protocol_has_its_styles_and_a_record_needs_tls(

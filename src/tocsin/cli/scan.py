@@ -65,6 +65,11 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--quick", action="store_true", help="within 8 s; the bounds say what that costs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
     parser.add_argument("--base-url", metavar="URL", help="in place of the plan's")
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="in place of the plan's: auto, http/1.1, h2, h2c, or h3 (pip install 'tocsin[http3]')",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="repeat the sizes and orders of another scan")
     add_report_options(parser)
     rails = parser.add_argument_group("permission")
@@ -183,7 +188,7 @@ def _knock(address: "Address") -> None:
 
 
 def _plan(args: argparse.Namespace) -> "Plan":
-    from tocsin.scan import beside, plan_from_tables, plan_from_toml  # noqa: PLC0415  the scan extra
+    from tocsin.scan import beside, plan_from_tables, plan_from_toml, speaking  # noqa: PLC0415  the scan extra
 
     if (args.plan is None) == (args.curl is None):
         raise UsageError("wanted one of PLAN, --curl and --rerun")
@@ -191,7 +196,7 @@ def _plan(args: argparse.Namespace) -> "Plan":
         plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url, files=beside(Path(args.plan).parent))
     else:
         plan = plan_from_tables(_tables(args), "--curl", base_url=args.base_url)
-    return plan
+    return plan if args.protocol is None else speaking(plan, args.protocol)
 
 
 def _started_s_ago() -> float:
@@ -281,6 +286,7 @@ def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
         ("--pointer", args.pointer or None),
         ("--per-effect", args.per_effect if args.state and args.per_effect != 1 else None),
         ("--base-url", args.base_url),
+        ("--protocol", args.protocol),
         ("--accept-effects", args.accept_effects),
         *(("--opt-in", check) for check in args.opt_in),
         *(("--allow-oracle", kind) for kind in args.allow_oracle),

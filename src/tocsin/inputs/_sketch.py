@@ -178,6 +178,7 @@ def is_origin(url: str) -> bool:
 
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}", re.ASCII)
+_H3 = "\n# protocol = \"h3\"  # HTTP/3 over UDP (pip install 'tocsin[http3]'); without this, the server chooses by ALPN"
 _ORIGIN = re.compile(r"https?://(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|[A-Za-z0-9._-]+)(?P<port>:[0-9]{1,5})?", re.ASCII)
 
 
@@ -188,7 +189,9 @@ def _head(sketch: Sketch) -> str:
 
 def _target(sketch: Sketch) -> str:
     asks = "" if sketch.base_url else "  # TODO: where does the service run?"
-    return f"[target]\nbase_url = {string(sketch.base_url or _NO_BASE)}{asks}"
+    # HTTP/3 is never chosen by itself, and whoever does not know that it can be asked for does not ask.
+    over_quic = _H3 if sketch.base_url.startswith("https:") else ""
+    return f"[target]\nbase_url = {string(sketch.base_url or _NO_BASE)}{asks}{over_quic}"
 
 
 def _request(sketch: Sketch) -> str:

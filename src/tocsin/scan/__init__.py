@@ -9,6 +9,7 @@ from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError
 from tocsin.scan._ownership import prove_ownership
 from tocsin.scan._plan import Plan
 from tocsin.scan._plan_file import plan_from_tables, plan_from_toml
+from tocsin.scan._plan_target import speaking
 from tocsin.scan._preview import Probed, example, fresh_variables, permissions, probe, probing_secret
 from tocsin.scan._rails import addresses, authorise
 from tocsin.scan._runner import run
@@ -40,5 +41,6 @@ __all__ = [
     "rehearse",
     "run",
     "senders",
+    "speaking",
     "tables_from_curl",
 ]

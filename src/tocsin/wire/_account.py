@@ -66,6 +66,10 @@ class Account:
         ending = ["was on a connection that the server is about to end" if line.ending else "" for line in lines]
         return self._sentence(faults) or self._of_lines(lines, ending)
 
+    def unsealed(self, lines: Sequence[Line]) -> str:
+        """The same, once what opens the gate is made."""
+        return self._of_lines(lines, [line.not_sealed() for line in lines])
+
     def unacknowledged(self, lines: Sequence[Line], samples: Sequence[Sample | None]) -> str:
         """The same, from the counters just before the gate opens."""
         return self._of_lines(lines, [parked_fault(sample) for sample in samples])
@@ -97,6 +101,7 @@ class Account:
             gate_opened_ns=opened_ns,
             offsets_us=tuple((sent_ns[member.place] - opened_ns) // 1000 for member in self._members),
             order=_order(self._members),
+            datagrams=sum(line.released_datagrams for line in lines),
         )
 
     def _void(
@@ -111,10 +116,10 @@ class Account:
             for place in release.places:
                 faults[place] = faults[place] or gate_fault(whole=whole)
         for line, (before, after) in zip(lines, samples, strict=True):
-            if before is None or after is None:
-                continue
-            writes = [len(release.octets) for release in releases if release.line is line]
-            fault = release_fault(before, after, writes)
+            fault = line.repeated_fault()
+            if before is not None and after is not None:
+                writes = [len(release.octets) for release in releases if release.line is line]
+                fault = fault or release_fault(before, after, writes)
             for member in line.members:
                 faults[member.place] = faults[member.place] or fault
         return self._sentence(faults)
@@ -149,9 +154,15 @@ class Account:
         if self._address.protocol == "http/1.1" or len(lines) == 1:
             return why
         most = max(len(line.members) for line in lines)
-        limit = "what a TLS record holds" if self._style == "record" else "the streams that the server allows"
+        limit = "what a TLS record holds" if self._style == "record" else self._limit(lines)
         because = "one for each node at least" if self._nodes > 1 else f"because of {limit}"
         return f"{why}; {len(lines)} connections with at most {most} requests each, {because}"
+
+    def _limit(self, lines: Sequence[Line]) -> str:
+        needed = -(-len(self._members) // max(lines[0].limit, 1))
+        if self._address.protocol == "h3" and len(lines) > needed:
+            return "what may leave at once on a new connection of QUIC"
+        return "the streams that the server allows"
 
     def _of_lines(self, lines: Sequence[Line], faults: Sequence[str]) -> str:
         """A fault of a connection is one of all members on it."""

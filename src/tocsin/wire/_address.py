@@ -14,8 +14,8 @@ from tocsin.wire._url import DEFAULT_PORTS, MAX_PORT, Origin, parse_origin
 # Written out because `is_loopback` of the standard library also takes ::ffff:127.0.0.1 from Python 3.13 on.
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
-Protocol: TypeAlias = Literal["auto", "http/1.1", "h2", "h2c"]
-_NEEDS_SCHEME: Final = {"h2": "https", "h2c": "http"}
+Protocol: TypeAlias = Literal["auto", "http/1.1", "h2", "h2c", "h3"]
+_NEEDS_SCHEME: Final = {"h2": "https", "h2c": "http", "h3": "https"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Address:
     Args:
         url_scheme: "http" or "https".
         host: as the URL names it, for the Host header; IPv6 without brackets.
-        port: TCP port.
+        port: TCP port, for HTTP/3 that of UDP.
         ip: the address that is connected to.
         other_ips: what else the name resolved to. Never connected to; see `is_loopback`.
         protocol: what is spoken. "auto": what the server chooses by ALPN, and HTTP/1.1 where there is no TLS.

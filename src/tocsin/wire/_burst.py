@@ -26,7 +26,7 @@ class Burst:
         timeout_s: how long connecting and sending the prefixes may take, and again how long the answers may take.
         style: how they are held back and let go; None for the usual one of the protocol. See `styles_of`.
         offsets_us: how long after the gate opens each is to leave; () for all at once. On HTTP/2 every different offset
-            is a write of its own.
+            is a write of its own, and on HTTP/3 a datagram.
     """
 
     requests: tuple[bytes, ...] = field(repr=False)
@@ -61,12 +61,12 @@ class Delivery:
         void: "" if the burst was delivered as planned, else the reason why not, as a sentence. A void burst proves
             nothing, but it may have had effects if the gate was opened.
         proof: what the delivery was checked by: "tcp_info", the kernel's own counters of segments, or "unverified"
-            where the system has none, and where the gate stayed shut.
+            where the system has none, as of UDP, and where the gate stayed shut.
         send_skew_us: from the first send at the gate to the last one.
         failures: why a member has no answer, in the order of `Burst.requests`; None for an answered one, and for all of
             them that were not asked because the gate stayed shut.
         gate_opened_ns: when the gate opened, on `time.monotonic_ns()`; None if it was not opened.
-        protocol: what was spoken: "http/1.1", "h2" (over TLS) or "h2c" (in cleartext).
+        protocol: what was spoken: "http/1.1", "h2" (over TLS), "h2c" (in cleartext) or "h3" (over QUIC).
         style: how the members were held back and let go.
         choice: why this protocol and so many connections, as a sentence.
         connections: how many there were.
@@ -75,6 +75,8 @@ class Delivery:
         order: which answer was complete before which, in the order of `Burst.requests`: the lower number was; equal
             ones cannot be told apart; None for no answer; () if the gate was not opened. Answers on one connection of
             HTTP/2 are told apart by their frames, even where one segment brought them.
+        datagrams: how many datagrams the release took, each a send of its own, back to back; 0 where it was a stream of
+            bytes, and where the gate stayed shut.
     """
 
     history: History
@@ -90,6 +92,7 @@ class Delivery:
     connections: int = 0
     offsets_us: tuple[int, ...] = ()
     order: tuple[int | None, ...] = ()
+    datagrams: int = 0
 
     @property
     def unanswered(self) -> bool:

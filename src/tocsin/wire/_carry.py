@@ -14,13 +14,15 @@ from tocsin.wire._errors import RequestError
 from tocsin.wire._h1 import Split, last_byte, whole
 from tocsin.wire._h1_line import H1Line
 from tocsin.wire._h2 import RECORD_BYTES, Parts, parts_of, record_shares, shares
-from tocsin.wire._h2_line import H2Line
+from tocsin.wire._h3 import FLIGHT_BYTES, flight_shares
 from tocsin.wire._lines import Lines
 from tocsin.wire._member import Member
+from tocsin.wire._shared_line import SharedLine, SharedLines, shared_lines
 from tocsin.wire._styles import Style
 from tocsin.wire._transport import Transport
 
 _TOO_LONG: Final = f"a request alone makes more than {RECORD_BYTES} bytes, which a TLS record holds"
+_TOO_LONG_FOR_QUIC: Final = f"a request alone makes more than {FLIGHT_BYTES} bytes, which may leave at once on HTTP/3"
 
 
 class Carry(Protocol):
@@ -34,13 +36,14 @@ def carried(burst: Burst, address: Address, style: Style) -> Carry:
     """The requests, taken apart as the protocol wants them.
 
     Raises:
-        RequestError: one of them cannot be held back in this style.
+        RequestError: one of them cannot be held back in this style, or it is HTTP/3 and aioquic is missing.
     """
     if address.protocol == "http/1.1":
         return _OneEach([_split(request, style) for request in burst.requests], style)
     if style == "record" and len(set(burst.offsets_us)) > 1:
         raise RequestError("the style 'record' completes a connection's requests by one byte; wanted no offsets")
-    return _Together([parts_of(request, address.url_scheme) for request in burst.requests], style)
+    requests = [parts_of(request, address.url_scheme) for request in burst.requests]
+    return (_InDatagrams if address.protocol == "h3" else _Together)(requests, style, shared_lines(address))
 
 
 def _split(request: bytes, style: Style) -> Split:
@@ -64,17 +67,20 @@ class _OneEach:
 
 
 class _Together:
-    """HTTP/2: as many requests on a connection as the server allows, and no more connections than that takes."""
+    """HTTP/2 and HTTP/3: as many requests on a connection as the server allows, and as few connections."""
 
-    def __init__(self, requests: Sequence[Parts], style: Style) -> None:
+    too_long = _TOO_LONG
+
+    def __init__(self, requests: Sequence[Parts], style: Style, make: SharedLines) -> None:
         self._requests = requests
         self._style = style
+        self._make = make
 
     def board(self, lines: Lines, members: Sequence[Member], within_s: float) -> str:
         deadline = time.monotonic() + within_s
 
-        def begin(transport: Transport) -> H2Line:
-            return H2Line(transport, members)
+        def begin(transport: Transport) -> SharedLine:
+            return self._make(transport, members)
 
         first = lines.begin(begin)
         lines.connect(deadline)
@@ -84,7 +90,7 @@ class _Together:
             return "the server allows no stream at all"
         groups = self._groups(first.limit, lines.nodes)
         if not groups:
-            return _TOO_LONG
+            return self.too_long
         opened = [first, *(lines.begin(begin) for _ in groups[1:])]
         lines.connect(deadline)
         for line, group in zip(opened, groups, strict=True):
@@ -100,3 +106,13 @@ class _Together:
         if self._style == "record":
             return record_shares(self._requests, max(map(len, spread)))
         return spread
+
+
+class _InDatagrams(_Together):
+    """HTTP/3: the same, and no more on a connection than may leave it at once."""
+
+    too_long = _TOO_LONG_FOR_QUIC
+
+    def _groups(self, limit: int, nodes: int) -> list[range]:
+        spread = shares(len(self._requests), limit, nodes)
+        return flight_shares(self._requests, self._style, max(map(len, spread)))

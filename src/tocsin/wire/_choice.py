@@ -1,6 +1,7 @@
 """Which protocol is spoken, and why. Edge.
 
-Rule: the server chooses, by ALPN (RFC 7301). Nobody is spoken to in a protocol that nobody chose.
+Rule: the server chooses, by ALPN (RFC 7301). Nobody is spoken to in a protocol that nobody chose. HTTP/3 is spoken
+where it is asked for and nowhere else: over TCP no ALPN offers it, and where UDP is kept out, asking takes long.
 """
 
 import time
@@ -12,6 +13,7 @@ from tocsin.wire._h1 import Split
 from tocsin.wire._h1_line import H1Line
 from tocsin.wire._lines import opened
 from tocsin.wire._member import Member
+from tocsin.wire._shared_line import shared_lines
 
 
 def chosen(address: Address, *, timeout_s: float) -> Address:
@@ -19,8 +21,11 @@ def chosen(address: Address, *, timeout_s: float) -> Address:
 
     Raises:
         DeliveryError: the server could not be asked.
-        RequestError: the address names a file of authorities that cannot be read.
+        RequestError: the address names a file of authorities that cannot be read, or wants HTTP/3, for which aioquic is
+            missing.
     """
+    if address.protocol == "h3":
+        shared_lines(address)  # raises where the extra is missing
     if address.protocol != "auto":
         return address if address.why else replace(address, why=f"{address.protocol} was asked for")
     if address.url_scheme == "http":

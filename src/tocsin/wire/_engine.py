@@ -27,9 +27,10 @@ _RECORD_HEAD: Final = 5  # kind, version, length (RFC 8446 section 5.1)
 def deliver(burst: Burst, address: Address, *, rng: random.Random, nodes: Sequence[Address] = ()) -> Delivery:
     """Send a burst so that its requests land together.
 
-    HTTP/1.1 takes a new connection for every request, HTTP/2 one for all of them, or as few as the server's limit on
-    streams allows. Everything that the style does not withhold is sent; after `burst.hold_s`, and once the peer's
-    kernel has acknowledged all of that (on HTTP/2 the server itself, by answering a PING), the gate opens.
+    HTTP/1.1 takes a new connection for every request, HTTP/2 and HTTP/3 one for all of them, or as few as the server's
+    limit on streams allows. Everything that the style does not withhold is sent; after `burst.hold_s`, and once the
+    peer's kernel has acknowledged all of that (on HTTP/2 the server itself, by answering a PING; on HTTP/3 its QUIC),
+    the gate opens.
 
     Args:
         burst: what to send.
@@ -56,6 +57,7 @@ def deliver(burst: Burst, address: Address, *, rng: random.Random, nodes: Sequen
         if void:
             return account.kept_shut(lines.all, void)
         releases = _sealed(lines, burst, order)
+        void = account.unsealed(lines.all)
         if style == "record":
             releases, void = _sent_ahead(lines, releases, burst)
         before = _hold(lines, burst)

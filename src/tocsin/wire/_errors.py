@@ -26,7 +26,7 @@ class Failure(StrEnum):
     UNSUPPORTED = "unsupported"  # by the server, or by this version
     UNTRUSTED = "untrusted"  # the certificate is not one that is believed
     NOT_TLS = "not_tls"  # no TLS connection came about
-    STREAM_REFUSED = "stream_refused"  # HTTP/2: the server says that it did not look at the request
+    STREAM_REFUSED = "stream_refused"  # HTTP/2, HTTP/3: the server says that it did not look at the request
 
 
 # A retry of these can end differently with the same request and the same settings.
@@ -87,6 +87,17 @@ class LineError(OSError):
 def said(failure: Failure) -> str:
     """A failure as a clause that can follow a colon."""
     return _SAID[failure]
+
+
+def untrusted(reason: str) -> str:
+    """What is said of a certificate that is not believed.
+
+    Args:
+        reason: OpenSSL's own words, "certificate has expired"; the name in them is the one that we asked for.
+    """
+    return (
+        f"the certificate is not trusted: {reason.rstrip('.')}; name its authority with ca_file, or say insecure = true"
+    )
 
 
 def failure_of(error: OSError) -> Failure:

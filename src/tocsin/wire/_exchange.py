@@ -10,11 +10,11 @@ from tocsin.wire._errors import DeliveryError, Failure, RequestError, said
 from tocsin.wire._h1 import Split
 from tocsin.wire._h1_line import H1Line
 from tocsin.wire._h2 import parts_of
-from tocsin.wire._h2_line import H2Line
 from tocsin.wire._line import Line
 from tocsin.wire._lines import Lines, opened
 from tocsin.wire._member import Member
 from tocsin.wire._response import Response
+from tocsin.wire._shared_line import shared_lines
 
 
 def exchange(request: bytes, address: Address, *, timeout_s: float) -> Response:
@@ -68,9 +68,10 @@ def _sent(
         lines.connect(deadline)
     else:
         parts = [parts_of(request, address.url_scheme) for request in requests]
-        over_http_2 = [lines.begin(partial(H2Line, members=[member])) for member in members]
+        make = shared_lines(address)
+        shared = [lines.begin(lambda transport, member=member: make(transport, [member])) for member in members]  # type: ignore[misc]
         lines.connect(deadline)
-        for line, member, part in zip(over_http_2, members, parts, strict=True):
+        for line, member, part in zip(shared, members, parts, strict=True):
             if not member.finished:
                 line.send_all(part)
     lines.collect(deadline)

@@ -14,7 +14,7 @@ from tocsin.wire._void import prefix_fault
 
 
 class Line(ABC):
-    """What HTTP/1.1 and HTTP/2 have in common.
+    """What HTTP/1.1, HTTP/2 and HTTP/3 have in common.
 
     Args:
         transport: the connection, begun.
@@ -49,6 +49,11 @@ class Line(ABC):
         return not self.unsent and not self.transport.pending
 
     @property
+    def limit(self) -> int:
+        """How many requests the server takes on it at once."""
+        return 1
+
+    @property
     def ending(self) -> bool:
         """Whether the server has said that it is about to end the connection."""
         return False
@@ -66,6 +71,18 @@ class Line(ABC):
         if self._ahead is not None:
             return bool(self._ahead)
         return bool(self.unsent) or self.transport.pending
+
+    @property
+    def released_datagrams(self) -> int:
+        """How many datagrams the kernel has taken at the gate; 0 where what is sent is a stream of bytes."""
+        return 0
+
+    def due(self) -> float | None:
+        """When `tick` has something to do, on `time.monotonic()`; None for never."""
+        return None
+
+    def tick(self) -> None:  # noqa: B027  TCP keeps time in the kernel
+        """Let time pass: send what is due though nothing has come in."""
 
     def close(self) -> None:
         """End the connection: in order if every member was answered, at once if not."""
@@ -156,6 +173,14 @@ class Line(ABC):
     def not_parked(self, within_s: float) -> str:
         """Why it is not parked after so long, as what can be said of its members; "" if it is."""
         return prefix_fault(len(self.unsent), within_s) if self.parking else ""
+
+    def not_sealed(self) -> str:
+        """Why what was sealed cannot open the gate, as what can be said of its members; "" if it can."""
+        return ""
+
+    def repeated_fault(self) -> str:
+        """What the protocol itself knows of requests that did not land with the others; "" if nothing."""
+        return ""
 
     def _send_ahead(self, octets: memoryview) -> int:
         try:

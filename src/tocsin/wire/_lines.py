@@ -69,7 +69,11 @@ class Lines:
             transport = open_transport(address)
         except OSError as error:
             raise _exhausted(address, error) from error
-        line = make(transport)
+        try:
+            line = make(transport)
+        except BaseException:
+            transport.close(reset=True)
+            raise
         self._closing.callback(line.close)
         self.all.append(line)
         return line
@@ -118,8 +122,11 @@ class Lines:
         """Open, send and receive whatever can be, until nobody is waiting or the deadline has passed."""
         while waiting():
             left = deadline - time.monotonic()
+            for line in self.all:
+                line.tick()
             self._watch()
-            ready: list[tuple[Line, int]] = [(key.data, mask) for key, mask in self._selector.select(max(left, 0))]
+            wait_s = max(min([left, *self._due_in_s()]), 0)
+            ready: list[tuple[Line, int]] = [(key.data, mask) for key, mask in self._selector.select(wait_s)]
             connected = [(line, mask) for line, mask in ready if line.connected]
             for line, _ in ready:
                 if not line.connected:
@@ -130,6 +137,11 @@ class Lines:
                     line.push()
             if left <= 0:
                 return
+
+    def _due_in_s(self) -> list[float]:
+        """How long until each line that has a timer has to act though nothing comes."""
+        now = time.monotonic()
+        return [due - now for line in self.all if (due := line.due()) is not None]
 
     def _take(self, lines: Iterable[Line]) -> None:
         # All are received before the first is parsed: where the kernel stamps nothing, parsing would age the others.

@@ -18,6 +18,8 @@ _TOTAL_RETRANS: Final = 100
 _NOTSENT_BYTES: Final = 144
 _DATA_SEGS_OUT: Final = 156
 TCP_INFO_BYTES: Final = 160
+# A datagram of QUIC has 1200 bytes, and a frame that does not fit is cut only where it may be.
+_FULL_DATAGRAM_BYTES: Final = 1100
 _U32: Final = struct.Struct("=I")
 _WRAP: Final = 1 << 32
 
@@ -72,6 +74,19 @@ def parked_fault(sample: Sample | None) -> str:
     return (
         "" if sample is None or sample.settled else "had a prefix that the server's kernel did not acknowledge in time"
     )
+
+
+def datagrams_fault(flights: Sequence[Sequence[int]]) -> str:
+    """What can be said against the members of a connection over UDP, before the gate opens; "" if nothing.
+
+    Args:
+        flights: for each write at the gate, how many bytes each of its datagrams has.
+    """
+    for sizes in flights:
+        due = max(-(-sum(sizes) // _FULL_DATAGRAM_BYTES), 1)
+        if len(sizes) > due:
+            return f"is completed by one of {len(sizes)} datagrams, where {due} would hold what was withheld"
+    return ""
 
 
 def release_fault(before: Sample, after: Sample, writes: Sequence[int]) -> str:

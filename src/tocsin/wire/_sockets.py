@@ -15,8 +15,8 @@ from tocsin.wire._transport import Arrival
 
 _RECEIVE_BYTES: Final = 64 * 1024
 # SO_TIMESTAMPNS of asm-generic/socket.h, which Python does not name: the kernel stamps each segment as it arrives.
-_SO_TIMESTAMPNS: Final = 35
-_TIMESPEC: Final = struct.Struct("@ll")
+SO_TIMESTAMPNS: Final = 35
+TIMESPEC: Final = struct.Struct("@ll")
 # SO_LINGER, on, for 0 seconds: close() then sends RST instead of FIN (POSIX; RFC 9293 section 3.6.1 calls it ABORT).
 ABORT: Final = struct.pack("ii", 1, 0)
 
@@ -36,7 +36,7 @@ class TcpTransport:
             # Without it the last byte would wait for the acknowledgement of the prefix.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "linux":
-                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             code = self._socket.connect_ex((address.ip, address.port))
         except BaseException:
             self._socket.close()
@@ -84,10 +84,10 @@ class TcpTransport:
         look a few microseconds later than it was, never earlier.
         """
         try:
-            data, notes, _, _ = self._socket.recvmsg(_RECEIVE_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
+            data, notes, _, _ = self._socket.recvmsg(_RECEIVE_BYTES, socket.CMSG_SPACE(TIMESPEC.size))
         except BlockingIOError:
             return None
-        return Arrival(data, time.monotonic_ns() - _age_ns(notes))
+        return Arrival(data, time.monotonic_ns() - age_ns(notes))
 
     def sample(self) -> Sample | None:
         """See Transport. Linux only: no other kernel counts data segments per connection where anyone may read them."""
@@ -109,11 +109,11 @@ class TcpTransport:
         self._socket.close()
 
 
-def _age_ns(notes: list[tuple[int, int, bytes]]) -> int:
+def age_ns(notes: list[tuple[int, int, bytes]]) -> int:
     """How long ago the kernel had what was just received; 0 where it does not say."""
     for level, kind, stamp in notes:
-        if (level, kind, len(stamp)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size):
-            seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+        if (level, kind, len(stamp)) == (socket.SOL_SOCKET, SO_TIMESTAMPNS, TIMESPEC.size):
+            seconds, nanoseconds = TIMESPEC.unpack(stamp)
             age_ns: int = time.time_ns() - (seconds * 1_000_000_000 + nanoseconds)
             return max(age_ns, 0)  # the stamp is of the wall clock, which may have been set back
     return 0

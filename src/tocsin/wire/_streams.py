@@ -111,7 +111,7 @@ class Streams:
 
     def open(self, requests: Sequence[Parts], style: Style) -> None:
         """Send of the requests what goes before the gate; of bodies, as much as the windows let through."""
-        self.all = tuple(_held(request, style) for request in requests)
+        self.all = tuple(held(request, style) for request in requests)
         self._send_heads([stream for stream in self.all if not stream.headless])
         self._go_on()
 
@@ -208,7 +208,7 @@ class Streams:
         return window
 
 
-def _held(request: Parts, style: Style) -> Stream:
+def held(request: Parts, style: Style) -> Stream:
     """What of a request's body goes early, and what is withheld."""
     body = request.body
     cut = {"last-frame": max(len(body) - 1, 0), "empty-end": len(body)}.get(style, 0)

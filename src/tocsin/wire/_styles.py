@@ -21,6 +21,8 @@ _HTTP_2: Final[tuple[Style, ...]] = (
     "empty-end",  # only the empty DATA frame that ends the stream; ask one member first whether the server waits for it
     "whole",  # every frame, all in one write
 )
+# The same: the STREAM frames that end the requests share a datagram, as far as they fit into one.
+_HTTP_3: Final[tuple[Style, ...]] = _HTTP_2
 # One byte of ciphertext: what a TLS record holds cannot be read before the record is whole (RFC 8446 section 5.2).
 _TLS: Final[tuple[Style, ...]] = ("record",)
 
@@ -31,6 +33,8 @@ def styles_of(address: Address) -> tuple[Style, ...]:
     Args:
         address: with the protocol that is spoken; "auto" stands for HTTP/1.1, as there.
     """
+    if address.protocol == "h3":
+        return _HTTP_3  # QUIC encrypts each datagram by itself
     over_tls = _TLS if address.url_scheme == "https" else ()
     return (_HTTP_2 if address.protocol in {"h2", "h2c"} else _HTTP_1) + over_tls
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 from tocsin.wire._address import Address, Protocol, Trust
-from tocsin.wire._errors import Failure, LineError, RequestError
+from tocsin.wire._errors import Failure, LineError, RequestError, untrusted
 from tocsin.wire._h2 import RECORD_BYTES
 from tocsin.wire._proof import Sample
 from tocsin.wire._sockets import TcpTransport
@@ -139,7 +139,7 @@ class TlsTransport:
             return False
         except ssl.SSLCertVerificationError as error:
             self._alert()
-            raise LineError(Failure.UNTRUSTED, _untrusted(error)) from None
+            raise LineError(Failure.UNTRUSTED, untrusted(error.verify_message)) from None
         except ssl.SSLError:
             self._alert()
             raise LineError(Failure.NOT_TLS) from None
@@ -174,14 +174,6 @@ class TlsTransport:
                 raise LineError(Failure.CLOSED) from None
             self._ended = True
         return b"".join(pieces)
-
-
-def _untrusted(error: ssl.SSLCertVerificationError) -> str:
-    # OpenSSL's own words, "certificate has expired"; the name in them is the one that we asked for.
-    return (
-        f"the certificate is not trusted: {error.verify_message.rstrip('.')}; name its authority with ca_file, or say "
-        "insecure = true"
-    )
 
 
 @cache
