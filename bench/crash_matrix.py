@@ -2,10 +2,11 @@
 
 python -m bench.crash_matrix [--rounds 500] [--seed N] [--only TEXT ...]
 
-Two services, Flask on gunicorn with threads and FastAPI on uvicorn, with a file of SQLite and with a PostgreSQL server.
-In every round six clients in pairs send orders, each pair the same ones, until the process kills itself at the step, or
-a relay cuts a connection to the server there while the service lives on. Then every order that anybody tried is sent
-again. It has to be there once, with one answer, whoever got it and when.
+Three services: Flask on gunicorn with threads and FastAPI on uvicorn, with a file of SQLite and with a PostgreSQL
+server; and Actix, in Rust, with PostgreSQL. In every round six clients in pairs send orders, each pair the same ones,
+until the process kills itself at the step, or a relay cuts a connection to the server there while the service lives
+on. Then every order that anybody tried is sent again. It has to be there once, with one answer, whoever got it and
+when.
 
 Also measured: how long after the service listened again a retry succeeded (kill -9); how long after the cut everybody
 who had sent an order by then had been answered 201 (connection cut). Writes bench/results/crash_matrix.json; exit code
@@ -19,15 +20,16 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Any, TypeAlias
 
 from bench._host import facts
-from bench.crashing.relay import Cut, Relay
+from bench.crashing.actix import built, missing_rust
+from bench.crashing.apps import Plan
+from bench.crashing.relay import COMMITS, SETTLES, Cut, Relay
 from bench.crashing.rounds import Rounds, Row
 from bench.crashing.running import PostgresDatabase, Service, made
 from bench.crashing.steps import Step
@@ -36,7 +38,13 @@ from lab._postgres import Cluster, missing
 RESULTS = Path(__file__).parent / "results"
 Line: TypeAlias = dict[str, Any]
 ADAPTERS = ("flask", "fastapi")
-STORES = ("sqlite", "postgres")
+SERVICES = (
+    ("sqlite", "flask"),
+    ("sqlite", "fastapi"),
+    ("postgres", "flask"),
+    ("postgres", "fastapi"),
+    ("postgres", "actix"),
+)
 KILL, CUT = "kill -9", "connection cut"
 # What a retry may take once the service listens again.
 WANTED_MS = 100.0
@@ -51,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if why := missing():
         print(f"bench.crash_matrix: without PostgreSQL: {why}", file=sys.stderr)
+    if why := missing_rust():
+        print(f"bench.crash_matrix: without Actix: {why}", file=sys.stderr)
     result = crash_matrix(arguments.rounds, arguments.seed, arguments.only)
     if not arguments.only:
         RESULTS.mkdir(exist_ok=True)
@@ -72,7 +82,9 @@ def crash_matrix(rounds: int, seed: int, only: Sequence[str] = ()) -> dict[str, 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-crash-")))
         cluster = None if missing() else stack.enter_context(Cluster())
-        bench = Bench(folder, cluster, rounds, random.Random(seed))
+        is_wanted = not only or any(text in "postgres/actix" for text in only)
+        program = built() if cluster is not None and is_wanted and not missing_rust() else None
+        bench = Bench(folder, cluster, rounds, random.Random(seed), program)
         rows = []
         for line in bench.lines(only):
             print(told(line), flush=True)
@@ -89,17 +101,21 @@ class Bench:
         cluster: the PostgreSQL server; None: there is none.
         rounds: of each row.
         rng: the moments.
+        program: what Actix is started with; None: Actix is left out.
     """
 
     folder: Path
     cluster: Cluster | None
     rounds: int
     rng: random.Random
+    program: Path | None = None
 
     def lines(self, only: Sequence[str] = ()) -> Iterator[Line]:
         """A line for each step of each service."""
-        for store, adapter in product(STORES, ADAPTERS):
+        for store, adapter in SERVICES:
             if only and not any(text in f"{store}/{adapter}" for text in only):
+                continue
+            if adapter == "actix" and self.program is None:
                 continue
             if store == "sqlite" or self.cluster is not None:
                 yield from self.kills(store, adapter)
@@ -111,14 +127,14 @@ class Bench:
 
         Args:
             store: "sqlite" or "postgres".
-            adapter: "flask" or "fastapi".
+            adapter: "flask", "fastapi" or "actix".
             steps: which.
             twin: see Plan.
         """
         name = f"{store}_{adapter}_{twin}"
         with (
             made(store, self.folder, self.cluster, name) as database,
-            Service(database.plan(adapter, twin=twin), self.folder / f"{name}.log") as service,
+            Service(self._with_program(database.plan(adapter, twin=twin)), self.folder / f"{name}.log") as service,
         ):
             service.start()
             rounds = Rounds(service, database, self.rng)
@@ -131,13 +147,18 @@ class Bench:
         name = f"cut_{adapter}"
         with (
             closing(PostgresDatabase(self.cluster, name)) as database,
-            Relay(database.port) as relay,
-            Service(database.plan(adapter, port=relay.port), self.folder / f"{name}.log") as service,
+            Relay(database.port, COMMITS if adapter == "actix" else SETTLES) as relay,
+            Service(
+                self._with_program(database.plan(adapter, port=relay.port)), self.folder / f"{name}.log"
+            ) as service,
         ):
             service.start()
             rounds = Rounds(service, database, self.rng)
             for cut in Cut:
                 yield self._line("postgres", adapter, CUT, cut.value, rounds.cut(relay, cut, self.rounds))
+
+    def _with_program(self, plan: Plan) -> Plan:
+        return replace(plan, program=str(self.program)) if plan.adapter == "actix" else plan
 
     def _line(self, store: str, adapter: str, fault: str, step: str, row: Row) -> Line:
         return {

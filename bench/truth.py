@@ -1,4 +1,4 @@
-"""Every lab service against its expected.toml: full scans, quick ones, and through a jittery relay.
+"""Every route of every lab service against expected.toml: full scans, quick ones, and through a jittery relay.
 
 python -m bench.truth [--services NAME,...] [--runs 3] [--quick 10] [--relay 1] [--fresh]
 
@@ -26,7 +26,7 @@ from bench._host import facts
 from bench._records import Record, Records
 from lab._launch import Running, start
 from lab._scan import scan
-from lab._services import LabError, find, names
+from lab._services import LabError, find, titles
 from tocsin.scan import plan_from_toml
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--services", type=lambda text: text.split(","), default=names(), help="default: all")
+    parser.add_argument("--services", type=lambda text: text.split(","), default=titles(), help="default: all")
     parser.add_argument("--runs", type=int, default=3, help="full scans of each (default: 3)")
     parser.add_argument("--quick", type=int, default=10, help="quick scans of each (default: 10)")
     parser.add_argument("--relay", type=int, default=1, help="full scans of each through the relay (default: 1)")

@@ -33,9 +33,11 @@ def sign_hex(body: bytes, _idempotency_key: str, secret: str) -> dict[str, str]:
     return {"X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
-def sign_tocsin_v1(body: bytes, idempotency_key: str, secret: str, path: str = "/order") -> dict[str, str]:
+def sign_tocsin_v1(
+    body: bytes, idempotency_key: str, secret: str, path: str = "/order", at: float | None = None
+) -> dict[str, str]:
     """The scheme tocsin-v1, from its description: eight lines under the signature, for a POST without query."""
-    timestamp, key_id = str(int(time.time())), "lab"
+    timestamp, key_id = str(int(time.time() if at is None else at)), "lab"
     lines = ["tocsin-v1", timestamp, key_id, "POST", path, "", idempotency_key, hashlib.sha256(body).hexdigest()]
     signature = hmac.new(secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
     return {"Idempotency-Key": idempotency_key, "Tocsin-Signature": f"t={timestamp},k={key_id},v1={signature}"}

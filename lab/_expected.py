@@ -43,16 +43,18 @@ class Truth:
 
 
 def truths(service: Service) -> dict[str, Truth]:
-    """What the service's expected.toml says, by check.
+    """What the service's expected.toml says, by check; of another route, what expected-ROUTE.toml says instead.
 
     Raises:
         LabError: it says "either" without saying why.
     """
     said = tomllib.loads((service.folder / "expected.toml").read_text())
+    if service.route:
+        said |= tomllib.loads((service.folder / f"expected-{service.route}.toml").read_text())
     found = {check: Truth(check=check, **facts) for check, facts in said.items()}
     for truth in found.values():
         if EITHER in {truth.verdict, *truth.variants.values()} and not truth.why.strip():
-            raise LabError(f'{service.name}, {truth.check}: "either" without a `why`; wanted what hangs on the load')
+            raise LabError(f'{service.title}, {truth.check}: "either" without a `why`; wanted what hangs on the load')
     return found
 
 

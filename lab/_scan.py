@@ -49,7 +49,7 @@ def scan(
     """Run `tocsin scan` on the service's plan.
 
     Args:
-        running: the service.
+        running: the service, or one of its other routes.
         reports: a directory for the JSON and the HTML report.
         quick: pass --quick.
         only: the checks to run, each with as much time as the plan gives to all; none: all of them.
@@ -60,7 +60,8 @@ def scan(
     """
     service = running.service
     reports.mkdir(parents=True, exist_ok=True)
-    report, html = reports / f"{service.name}.json", reports / f"{service.name}.html"
+    name = service.title.replace("/", "-")
+    report, html = reports / f"{name}.json", reports / f"{name}.html"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tocsin", "scan", os.path.relpath(service.plan, LAB.parent), "--no-history"]
     command += ["--json", str(report), "--html", str(html)]
@@ -75,10 +76,10 @@ def scan(
     status, said = _run(command, running.secret, shows=shows)
     seconds = time.monotonic() - began
     if status not in WITH_REPORT or not report.exists():
-        raise LabError(f"the scan of {service.name} ended with status {status} and no report: {said.strip()}")
+        raise LabError(f"the scan of {service.title} ended with status {status} and no report: {said.strip()}")
     findings = json.loads(report.read_text())["findings"]
     expected = {check: truth for check, truth in truths(service).items() if not only or check in only}
-    return Scanned(service.name, seconds, findings, html, mismatches(findings, expected))
+    return Scanned(service.title, seconds, findings, html, mismatches(findings, expected))
 
 
 def _run(command: list[str], secret: str, *, shows: bool) -> tuple[int, str]:

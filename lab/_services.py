@@ -1,10 +1,14 @@
-"""What the lab holds: a service is a folder with service.toml, and adding one touches nothing else."""
+"""What the lab holds: a service is a folder with service.toml, and adding one touches nothing else.
+
+A service may have several signed routes. Its plan.toml scans the first; plan-ROUTE.toml scans another one, which is
+called SERVICE/ROUTE wherever a service is named.
+"""
 
 import difflib
 import importlib.util
 import shutil
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import _cargo, _postgres
@@ -32,6 +36,7 @@ class Service:
         cargo: the oldest cargo that builds it, such as "1.89"; "": none is needed.
         build: run in the folder before each start, and quick where nothing has changed.
         postgres: whether it needs a PostgreSQL server, whose URL it reads from LAB_DATABASE.
+        route: which of its signed routes is meant; "": the one of plan.toml.
     """
 
     name: str
@@ -46,11 +51,22 @@ class Service:
     cargo: str = ""
     build: tuple[str, ...] = ()
     postgres: bool = False
+    route: str = ""
+
+    @property
+    def title(self) -> str:
+        """SERVICE, or SERVICE/ROUTE."""
+        return f"{self.name}/{self.route}" if self.route else self.name
 
     @property
     def plan(self) -> Path:
         """What `tocsin scan` is given."""
-        return self.folder / "plan.toml"
+        return self.folder / (f"plan-{self.route}.toml" if self.route else "plan.toml")
+
+    def others(self) -> list["Service"]:
+        """The same service, once for each of its other routes."""
+        plans = sorted(self.folder.glob("plan-*.toml"))
+        return [replace(self, route=plan.stem.removeprefix("plan-")) for plan in plans]
 
     def missing(self) -> str:
         """The first thing that is needed and not there, with the command that installs it, or ""."""
@@ -82,18 +98,25 @@ def names() -> list[str]:
     return sorted(found.parent.name for found in LAB.glob("*/service.toml"))
 
 
-def find(name: str) -> Service:
-    """The service of that name.
+def titles() -> list[str]:
+    """Every service of the lab, and every other route of each."""
+    services = [load(LAB / name) for name in names()]
+    return [one.title for service in services for one in (service, *service.others())]
+
+
+def find(title: str) -> Service:
+    """The service of that name, SERVICE or SERVICE/ROUTE.
 
     Raises:
         LabError: there is none; names the nearest.
     """
-    known = names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    known = titles()
+    if title not in known:
+        near = difflib.get_close_matches(title, known, n=1, cutoff=0.0)
         hint = f"did you mean {near[0]}?" if near else f"none has a service.toml in {LAB}"
-        raise LabError(f"no service {name!r} in the lab; {hint} (`tocsin lab list` shows all)")
-    return load(LAB / name)
+        raise LabError(f"no service {title!r} in the lab; {hint} (`tocsin lab list` shows all)")
+    name, _, route = title.partition("/")
+    return replace(load(LAB / name), route=route)
 
 
 def load(folder: Path, *, name: str = "") -> Service:

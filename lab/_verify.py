@@ -1,21 +1,19 @@
-"""Confirm a service's expected.toml by brute force: a generated one check by check, others by their two races."""
+"""Confirm a service's expected.toml by brute force, check by check: a generated one's, and those of the lab."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab._bruteforce import OrderDesk, Signer, sign_hex, sign_tocsin_v1
+from lab import _plan_looks
 from lab._expected import EITHER, truths
 from lab._launch import launch
-from lab._services import LabError, Service, find, load, names
+from lab._plan_siege import PlanSiege
+from lab._services import Service, find, load
 from lab.generated import SEED_FILE, draw, generate
 from lab.generated._siege import Siege
 from lab.generated._verify import looks
 
-_SIZE = 16
-# On flask-vulnerable a burst of 16 showed the race in 0.8 of 60 bursts on two cores; 60 miss it on no machine.
-_BURSTS = 60
 _VIOLATED, _CLEAN, _NOT_ASKED = "VIOLATED", "NOT_OBSERVED", "NOT_APPLICABLE"
 
 
@@ -25,27 +23,29 @@ class Confirmation:
 
     Args:
         expected: the verdict in expected.toml.
-        seen: VIOLATED or NOT_OBSERVED.
+        seen: VIOLATED or NOT_OBSERVED; "" where it cannot tell.
+        why: why it cannot tell.
     """
 
     check: str
     expected: str
     seen: str
+    why: str = ""
 
     @property
     def is_right(self) -> bool:
-        """Whether the truth stands; what is `either` cannot fall."""
-        return self.expected in {self.seen, EITHER}
+        """Whether the truth stands; what is `either`, or cannot be told, cannot fall."""
+        return not self.seen or self.expected in {self.seen, EITHER}
 
 
 def verified(name: str) -> Iterator[Confirmation]:
-    """What is seen of each check that a brute force can ask of the service.
+    """What is seen of each check that the service is asked for.
 
     Args:
-        name: a seed, a folder that `generate` wrote, or a service of the lab.
+        name: a seed, a folder that `generate` wrote, or a service of the lab: SERVICE or SERVICE/ROUTE.
 
     Raises:
-        LabError: no such service, it does not start, or there is no brute force for it.
+        LabError: no such service, or it does not start.
     """
     if name.isascii() and name.isdigit():
         with tempfile.TemporaryDirectory(prefix=f"tocsin-generated-{name}-") as folder:
@@ -53,7 +53,7 @@ def verified(name: str) -> Iterator[Confirmation]:
     elif (Path(name) / SEED_FILE).is_file():
         yield from verified_generated(load(Path(name).absolute()))
     else:
-        yield from _verified_desk(find(name))
+        yield from verified_by_plan(find(name))
 
 
 def verified_generated(service: Service) -> Iterator[Confirmation]:
@@ -67,35 +67,25 @@ def verified_generated(service: Service) -> Iterator[Confirmation]:
                 yield Confirmation(check, expected[check].verdict, _VIOLATED if look(siege) else _CLEAN)
 
 
-def _verified_desk(service: Service) -> Iterator[Confirmation]:
-    """The two races of a service that takes orders."""
-    sign, has_stock = _desk(service.name)
+def verified_by_plan(service: Service, only: Sequence[str] = ()) -> Iterator[Confirmation]:
+    """The same, of a service of the lab, or another route of one: by what its plan says of it.
+
+    Args:
+        service: which, and which route.
+        only: the checks to look for; none: all of them.
+
+    Raises:
+        LabError: as verified, or the service does not take what its plan says.
+    """
     expected = truths(service)
     with launch(service) as running:
-        desk = OrderDesk(running, sign, has_stock=has_stock)
-        for check, more in (("concurrent-duplicate", _applied_twice), ("over-allocation", _oversold)):
-            if expected[check].verdict != _NOT_ASKED:
-                seen = any(more(desk) for _ in range(_BURSTS))
-                yield Confirmation(check, expected[check].verdict, _VIOLATED if seen else _CLEAN)
-
-
-def _applied_twice(desk: OrderDesk) -> bool:
-    return desk.duplicates(_SIZE) > 1
-
-
-def _oversold(desk: OrderDesk) -> bool:
-    return desk.oversold(_SIZE) > 0
-
-
-def _desk(name: str) -> tuple[Signer, bool]:
-    """How its orders are signed, and whether it keeps a stock."""
-    desks: dict[str, tuple[Signer, bool]] = {
-        "flask-vulnerable": (sign_hex, True),
-        "flask-published": (sign_hex, False),
-        "flask-guarded": (sign_tocsin_v1, True),
-        "flask-guarded-postgres": (sign_tocsin_v1, True),
-    }
-    if name not in desks:
-        known = ", ".join(known for known in names() if known in desks)
-        raise LabError(f"no brute force here for {name}, its own test has one; wanted a seed, or one of {known}")
-    return desks[name]
+        siege = PlanSiege(running)
+        _plan_looks.require_honest(siege)
+        can_tell = _plan_looks.looks(siege)
+        for check, truth in expected.items():
+            if truth.verdict == _NOT_ASKED or (only and check not in only):
+                continue
+            if check in can_tell:
+                yield Confirmation(check, truth.verdict, _VIOLATED if can_tell[check]() else _CLEAN)
+            else:
+                yield Confirmation(check, truth.verdict, "", _plan_looks.CANNOT_TELL[check])

@@ -24,7 +24,8 @@ from tocsin.guard.stores.sqlite import SQLiteStore
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.signing import KeyRing, Secret, preset
 
-SECRET = Secret(b"a secret of the bench, 32 octets")
+SECRET_OCTETS = b"a secret of the bench, 32 octets"
+SECRET = Secret(SECRET_OCTETS)
 SCHEME = preset("hex-sha256-body")
 KEY = json_pointer("/order_id")
 # What a handler does besides writing. Meanwhile others come, and share its COMMIT where the store can do that.
@@ -36,12 +37,13 @@ class Plan:
     """What serves, and where it writes.
 
     Args:
-        adapter: "flask", on gunicorn with threads, or "fastapi", on uvicorn.
+        adapter: "flask", on gunicorn with threads, "fastapi", on uvicorn, or "actix", a program of its own.
         store: "sqlite" or "postgres".
         database: the file, or the connection string.
         fails: which share of the handler's runs raises, after its write.
-        twin: which defence is taken away; "" for none, a name of TWINS, or "elsewhere": the handler of a Flask service
-            on PostgreSQL writes through a connection of its own.
+        twin: which defence is taken away; "" for none, a name of TWINS, or "elsewhere": the handler of a Flask or an
+            Actix service on PostgreSQL writes through a connection of its own.
+        program: what Actix is started with: lab/actix/services/src/bin/crashing.rs, built.
     """
 
     adapter: str
@@ -49,6 +51,7 @@ class Plan:
     database: str
     fails: float = 0.0
     twin: str = ""
+    program: str = ""
 
     @property
     def insert(self) -> str:

@@ -30,12 +30,8 @@ class Cut(Enum):
     COMMIT_LATE = "at COMMIT, which lands late"
 
 
-# What a message holds, in full or by the name that the server knows it by.
-_HOLDS = {
-    "CLAIM": (b"INSERT INTO tocsin_claims", b"tocsin_claim_"),
-    "WRITE": (b"INSERT INTO orders", b"_pg3_"),
-    "COMMIT": (b"WITH settled", b"tocsin_settle_"),
-}
+# tocsin.guard settles and commits in one go, tocsin-actix in two.
+SETTLES, COMMITS = b"WITH settled", b"COMMIT"
 
 
 class Relay:
@@ -43,14 +39,16 @@ class Relay:
 
     Args:
         port: of the server.
+        commit: the words of the statement by which a request is committed: SETTLES or COMMITS.
 
     Attributes:
         done: set when the cut has been made, and what was held has been let go.
         cut_at: when it was, by the monotonic clock.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, commit: bytes = SETTLES) -> None:
         self._server_port = port
+        self._kinds = {b"INSERT INTO tocsin_claims": "CLAIM", b"INSERT INTO orders": "WRITE", commit: "COMMIT"}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = int(self._listener.getsockname()[1])
         self.done = Event()
@@ -130,19 +128,40 @@ class Relay:
             side.close()
 
     def _to_server(self, client: socket.socket, server: socket.socket, silenced: Event) -> None:
+        names: dict[bytes, str] = {}
         with suppress(OSError, EOFError):
             server.sendall(read_message(client, kinds=0))
             while True:
                 messages = [read_message(client, kinds=1)]
                 while messages[-1][:1] in _GOES_ON:
                     messages.append(read_message(client, kinds=1))
-                self._pass_on(b"".join(messages), client, server, silenced)
+                kind = self._kind(messages, names)
+                self._pass_on(kind, b"".join(messages), client, server, silenced)
         with suppress(OSError):
             # Not the other half: what was sent last is still to be done.
             server.shutdown(socket.SHUT_WR)
 
-    def _pass_on(self, said: bytes, client: socket.socket, server: socket.socket, silenced: Event) -> None:
-        kind = next((kind for kind, words in _HOLDS.items() if any(word in said for word in words)), "")
+    def _kind(self, messages: list[bytes], names: dict[bytes, str]) -> str:
+        """What they carry out, or "". A prepared statement goes by the name that its text once came under."""
+        kind = ""
+        for message in messages:
+            match message[:1]:
+                case b"Q":
+                    # In full, or EXECUTE and the name.
+                    executed = (each for name, each in names.items() if name and each and name in message)
+                    kind = self._kind_of(message[5:]) or next(executed, kind)
+                case b"P":
+                    name, text, _ = message[5:].split(b"\0", 2)
+                    names[name] = self._kind_of(text)
+                case b"B":
+                    _, name, _ = message[5:].split(b"\0", 2)
+                    kind = names.get(name) or kind
+        return kind
+
+    def _kind_of(self, text: bytes) -> str:
+        return next((kind for words, kind in self._kinds.items() if words in text), "")
+
+    def _pass_on(self, kind: str, said: bytes, client: socket.socket, server: socket.socket, silenced: Event) -> None:
         cut = self._due(kind)
         if cut is None:
             server.sendall(said)

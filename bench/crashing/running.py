@@ -95,7 +95,7 @@ class PostgresDatabase:
 
     def conninfo(self, port: int) -> str:
         """How to reach it, directly or through a relay."""
-        return f"host=127.0.0.1 port={port} dbname={self._name} user=tocsin sslmode=disable"
+        return f"postgresql://tocsin@127.0.0.1:{port}/{self._name}?sslmode=disable"
 
     def plan(self, adapter: str, *, fails: float = 0.0, twin: str = "", port: int = 0) -> Plan:
         """Of a service on it, which reaches it directly or through a relay."""

@@ -2,21 +2,24 @@
 
 Everything is imported once. Each life of the service is a child of this process, with a server, connections and a port
 of its own; "start", "arm STEP COUNT" and "end" on standard input are what the bench says, a line for each of them on
-standard output is what it hears.
+standard output is what it hears. With Actix a life is another program, which is told on its own standard input when to
+die.
 """
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 from dataclasses import dataclass
 from threading import Thread
+from typing import NoReturn
 
 import uvicorn
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-from bench.crashing.apps import HalvedASGI, HalvedWSGI, Plan, fastapi_app, flask_app, fuse, lay_fuse
+from bench.crashing.apps import SECRET_OCTETS, HalvedASGI, HalvedWSGI, Plan, fastapi_app, flask_app, fuse, lay_fuse
 from bench.crashing.steps import Step
 from bench.crashing.twins import TWINS
 
@@ -79,10 +82,20 @@ class Life:
     Args:
         group: its processes.
         hold: ends it when it is closed, also by the end of this process.
+        is_told: whether it is another program, and listens to what is written there.
     """
 
     group: int
     hold: int
+    is_told: bool
+
+    def arm(self, line: str) -> None:
+        """It dies at a step: "arm STEP COUNT"."""
+        if self.is_told:
+            os.write(self.hold, line.encode())
+        else:
+            _, step, count = line.split()
+            fuse.arm(Step[step], int(count))
 
     def end(self) -> None:
         """Kill what is left of it."""
@@ -97,15 +110,26 @@ def start(plan: Plan) -> Life:
     child = os.fork()
     if child:
         os.close(held)
-        return Life(child, hold)
+        return Life(child, hold, is_told=bool(plan.program))
     try:
         os.setsid()
         os.close(hold)
+        if plan.program:
+            become(plan, held)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         Thread(target=end_with_parent, args=(held,), daemon=True).start()
         live(plan)
     finally:
         os._exit(1)
+
+
+def become(plan: Plan, held: int) -> NoReturn:
+    """Be that program from here on, with the pipe as its standard input."""
+    os.dup2(held, 0)
+    # It dies by SIGABRT, and nobody wants to look at what is left.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    told = {"CRASHING_DATABASE": plan.database, "CRASHING_SECRET": SECRET_OCTETS.decode()}
+    os.execve(plan.program, [plan.program, plan.twin], os.environ | told)
 
 
 def end_with_parent(held: int) -> None:
@@ -118,14 +142,14 @@ def main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
     life: Life | None = None
     for line in sys.stdin:
-        word, *more = line.split()
-        if word == "start":
+        if line == "start\n":
             fuse.disarm()
             life = start(plan)
             continue
-        if word == "arm":
-            fuse.arm(Step[more[0]], int(more[1]))
-        elif life is not None:
+        assert life is not None, "it is started first"
+        if line.startswith("arm "):
+            life.arm(line)
+        else:
             life.end()
         os.write(1, b"done %d\n" % fuse.others)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.crashing.actix import FEATURES
 from lab._bruteforce import OrderDesk, sign_tocsin_v1
 from lab._launch import launch
 from lab._postgres import Cluster
@@ -27,7 +28,9 @@ __all__ = ["cluster", "relay"]
 CRATES = LAB / "actix"
 BUILT = LAB.parent / "build" / "lab"
 COPY = BUILT / "actix-twins"
-PROGRAM = "guarded_twin"
+PROGRAM, CRASHING = "guarded_twin", "crashing_twin"
+# What they are called in the workspace: two builds into one folder must not have one name.
+SOURCES = {PROGRAM: "guarded", CRASHING: "crashing"}
 ASKS = """
 /// Whether the environment asks for the program without this defence.
 pub(crate) fn twin(name: &str) -> bool {
@@ -103,7 +106,11 @@ TWINS = [
         """let key = self.claim.key;
         if crate::twin("an-answer-before-commit") {
             let early = answer.clone();
-            rt::spawn(async move { store::settle(granted, key, &answer).await });
+            rt::spawn(async move {
+                // Forced wide: by then the answer has left.
+                sleep(Duration::from_millis(50)).await;
+                store::settle(granted, key, &answer).await
+            });
             return Ok(early.into_response());
         }""",
         guard_tests.test_an_answer_leaves_after_commit_and_not_before,
@@ -170,6 +177,11 @@ def program() -> Path:
     """The guarded service, built from the changed copy."""
     if missing := find(NAME).missing():
         pytest.skip(f"{NAME} needs {missing}")
+    return built(PROGRAM)
+
+
+def built(program: str) -> Path:
+    """One of the programs of the changed copy; both are one build, whoever comes first."""
     changed = {path.relative_to(CRATES): path.read_text() for path in CRATES.rglob("*") if is_source(path)}
     source = Path("tocsin-actix/src")
     for twin in TWINS:
@@ -177,16 +189,15 @@ def program() -> Path:
         assert text.count(twin.old) == 1, f"{twin.name}: {twin.file} has {twin.old!r} {text.count(twin.old)} times"
         changed[source / twin.file] = text.replace(twin.old, twin.new)
     changed[source / "lib.rs"] += ASKS
-    programs = Path("services/src/bin")
-    changed = {path: text for path, text in changed.items() if path.parent != programs or path.name == "guarded.rs"}
-    changed[programs / f"{PROGRAM}.rs"] = changed.pop(programs / "guarded.rs")
+    bins, manifest = Path("services/src/bin"), Path("services/Cargo.toml")
+    changed = {path: text for path, text in changed.items() if path.parent != bins or path.stem in SOURCES.values()}
+    for name, stem in SOURCES.items():
+        changed[bins / f"{name}.rs"] = changed.pop(bins / f"{stem}.rs")
+        changed[manifest] = changed[manifest].replace(f'"{stem}"', f'"{name}"').replace(f"/{stem}.rs", f"/{name}.rs")
     write(changed)
-    subprocess.run(
-        ["cargo", "build", "--quiet", "--profile", "lab", "--bin", PROGRAM, "--target-dir", str(BUILT / "actix")],
-        cwd=COPY,
-        check=True,
-    )
-    return BUILT / "actix" / "lab" / PROGRAM
+    command = ["cargo", "build", "--quiet", *FEATURES, "--target-dir", str(BUILT / "actix")]
+    subprocess.run([*command, *(word for name in SOURCES for word in ("--bin", name))], cwd=COPY, check=True)
+    return BUILT / "actix" / "lab" / program
 
 
 def is_source(path: Path) -> bool:
@@ -239,7 +250,7 @@ def test_a_defence_that_is_taken_away_is_missed(
     [
         ["test", "--quiet", "--profile", "lab", "--package", "tocsin-actix"],
         ["fmt", "--check"],
-        ["clippy", "--quiet", "--profile", "lab", "--all-targets", "--", "-D", "warnings"],
+        ["clippy", "--quiet", "--profile", "lab", "--all-targets", "--all-features", "--", "-D", "warnings"],
     ],
     ids=lambda words: words[0],
 )

@@ -42,6 +42,6 @@ def test_a_variant_that_is_either_may_not_be_inconclusive() -> None:
 
 def test_either_without_a_reason_is_refused(tmp_path: Path) -> None:
     (tmp_path / "expected.toml").write_text('[c]\nverdict = "either"\nseverity = "high"\n')
-    service: Any = SimpleNamespace(folder=tmp_path, name="s")
+    service: Any = SimpleNamespace(folder=tmp_path, title="s", route="")
     with pytest.raises(LabError, match='s, c: "either" without a `why`'):
         truths(service)

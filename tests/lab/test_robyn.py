@@ -1,11 +1,13 @@
-"""Robyn, which is Actix to Python: the same reservations, vulnerable and guarded."""
+"""Robyn, which is Actix to Python: reservations and four more routes, vulnerable and guarded."""
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,78 @@ def test_a_message_for_one_item_reserves_another_on_the_vulnerable_one_alone(
     for desk, status in ((vulnerable, 200), (guarded, 401)):
         here, there = (at(desk, desk.new_item()) for _ in range(2))
         assert there.send(*reservation(here)).status == status
+
+
+def unsigned(desk: OrderDesk, method: str, path: str, document: object = None) -> Any:
+    with closing(desk.connection()) as connection:
+        connection.request(method, path, None if document is None else json.dumps(document))
+        return json.load(connection.getresponse())
+
+
+def others(desk: OrderDesk) -> list[tuple[str, dict[str, object], str, str]]:
+    """A message for each of the other routes: its path, its body, where its effect is read, and the number there."""
+    item = desk.new_item()
+    source, target = (unsigned(desk, "POST", "/accounts", {"balance": 5})["account"] for _ in range(2))
+    coupon = unsigned(desk, "POST", "/coupons", {"uses": 5})["coupon"]
+    name = uuid.uuid4().hex
+    return [
+        ("/order", {"order_id": name, "item": item, "qty": 1}, f"/items/{item}", "stock"),
+        (
+            "/webhooks/payment",
+            {"event_id": name, "account": target, "seq": 1, "amount": 1},
+            f"/accounts/{target}",
+            "seq",
+        ),
+        (
+            "/transfer",
+            {"transfer_id": name, "source": source, "target": target, "amount": 1},
+            f"/accounts/{source}",
+            "balance",
+        ),
+        ("/coupon/redeem", {"redemption_id": name, "coupon": coupon}, f"/coupons/{coupon}", "left"),
+    ]
+
+
+def signed(desk: OrderDesk, path: str, document: Mapping[str, object], name: str) -> tuple[OrderDesk, Reservation]:
+    door = replace(desk, path=path, sign=desk.sign if desk.sign is sign_hex else partial(sign_tocsin_v1, path=path))
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return door, (body, {"Content-Type": "application/json"} | door.sign(body, name, desk.running.secret))
+
+
+def test_the_other_routes_take_a_message_and_no_forgery(desk: OrderDesk) -> None:
+    for path, document, read, number in others(desk):
+        door, (body, headers) = signed(desk, path, document, uuid.uuid4().hex)
+        forged = {name: "0" * 64 if "Signature" in name else value for name, value in headers.items()}
+        before = unsigned(desk, "GET", read)[number]
+        assert door.send(body, forged).status == 401
+        assert unsigned(desk, "GET", read)[number] == before
+        assert door.send(body, headers).status == 200
+        assert abs(unsigned(desk, "GET", read)[number] - before) == 1
+
+
+def test_guarded_applies_every_message_once_however_many_arrive_together(guarded: OrderDesk) -> None:
+    for path, document, read, number in others(guarded):
+        door, message = signed(guarded, path, document, uuid.uuid4().hex)
+        before = unsigned(guarded, "GET", read)[number]
+        answers = door.volley([message] * SIZE)
+        assert len({(answer.status, answer.body) for answer in answers}) == 1
+        assert abs(unsigned(guarded, "GET", read)[number] - before) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"amount": -1}, {"amount": "1"}, {"source": None}, {"target": ["acc"]}])
+def test_guarded_refuses_a_transfer_that_is_none(guarded: OrderDesk, wrong: dict[str, object]) -> None:
+    path, document, read, _ = others(guarded)[2]
+    door, message = signed(guarded, path, document | wrong, uuid.uuid4().hex)
+    assert door.send(*message).status == 400
+    assert unsigned(guarded, "GET", read)["balance"] == 5
+
+
+def test_guarded_keeps_its_claims_through_a_reset(guarded: OrderDesk) -> None:
+    path, document, _, _ = others(guarded)[0]
+    door, message = signed(guarded, path, document, uuid.uuid4().hex)
+    first = door.send(*message)
+    assert unsigned(guarded, "POST", "/__reset") == {"status": "reset"}
+    assert door.send(*message).body == first.body
 
 
 def test_vulnerable_reserves_more_than_there_is(vulnerable: OrderDesk) -> None:

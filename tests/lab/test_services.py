@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from lab import _services
 from lab._expected import Truth, mismatches, truths
-from lab._services import LAB, LabError, find, names
+from lab._services import LAB, LabError, find, names, titles
 from tocsin import scan
 
 CHECKS = {check.id for check in scan.CHECKS}
@@ -82,6 +82,21 @@ def test_strangers_may_neither_reset_nor_set_up_with_fastapi(
 def test_an_unknown_service_is_refused_with_the_nearest_known_one() -> None:
     with pytest.raises(LabError, match=r"no service 'flask-vulnerabel' in the lab; did you mean flask-vulnerable\?"):
         find("flask-vulnerabel")
+
+
+def test_another_route_of_a_service_has_its_own_plan_and_is_the_same_service() -> None:
+    service, route = find("actix-vulnerable"), find("actix-vulnerable/payment")
+    assert route in service.others()
+    assert (route.title, route.plan.name) == ("actix-vulnerable/payment", "plan-payment.toml")
+    assert (route.folder, route.command, route.port) == (service.folder, service.command, service.port)
+    assert {title.partition("/")[0] for title in titles()} == set(names())
+
+
+def test_an_unknown_route_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(
+        LabError, match=r"'actix-vulnerable/paymnt' in the lab; did you mean actix-vulnerable/payment\?"
+    ):
+        find("actix-vulnerable/paymnt")
 
 
 def test_a_lab_without_services_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

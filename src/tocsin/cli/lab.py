@@ -42,7 +42,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     commands = lab.add_subparsers(dest="lab_command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="every service, what it is, and what a scan must say")
     runner = commands.add_parser("run", help="run a service in the foreground until Ctrl-C")
-    runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it")
+    runner.add_argument("name", metavar="NAME", help="a service, as `tocsin lab list` names it, or SERVICE/ROUTE")
     runner.add_argument("--port", type=_port, metavar="N", help="default: the port in its plan; 0: any free one")
     runner.add_argument(
         "--fsync-ms", type=_milliseconds, default=0.0, metavar="MS",
@@ -123,9 +123,13 @@ def _list() -> int:
 
     for name in names():
         service = find(name)
-        broken = ", ".join(truth.check for truth in truths(service).values() if truth.verdict == "VIOLATED")
         print(name)
-        for line in (service.description, f"a scan must say: {f'VIOLATED {broken}' if broken else 'nothing VIOLATED'}"):
+        lines = [service.description]
+        for route in (service, *service.others()):
+            broken = ", ".join(truth.check for truth in truths(route).values() if truth.verdict == "VIOLATED")
+            subject = f"a scan of {route.title}" if route.route else "a scan"
+            lines.append(f"{subject} must say: {f'VIOLATED {broken}' if broken else 'nothing VIOLATED'}")
+        for line in lines:
             print(textwrap.fill(line, COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
     return 0
 
@@ -160,8 +164,10 @@ def _serve(service: "Service", port: int | None, environment: "Mapping[str, str]
             _write_secret(secret_file, running.secret)
             print(f"{service.name} listens on {running.base_url}; Ctrl-C stops it.")
             print("Scan it from another terminal:\n")
-            is_in_plan = running.port == service.port
-            print(f"  {scan_command(service.plan, secret_file, '' if is_in_plan else running.base_url)}\n", flush=True)
+            base_url = "" if running.port == service.port else running.base_url
+            routes = [service] if service.route else [service, *service.others()]
+            commands = [scan_command(route.plan, secret_file, base_url) for route in routes]
+            print("".join(f"  {command}\n" for command in commands), flush=True)
             status = running.wait()
             raise LabError(f"{service.name} ended by itself with status {status}; {running.last_words()}")
     except KeyboardInterrupt:

@@ -112,8 +112,13 @@ async fn read_order(desk: Data<Desk>, name: Path<Name>) -> Result<HttpResponse, 
 }
 
 async fn read_account(desk: Data<Desk>, name: Path<Name>) -> Result<HttpResponse, Problem> {
-    let statement = "SELECT balance, seq FROM accounts WHERE id = $1";
-    let told = |row: &PgRow| json!({"balance": row.get::<i64, _>(0), "seq": row.get::<i64, _>(1)});
+    // How much it has paid is what its transfers say.
+    let statement = "SELECT balance, seq, (SELECT coalesce(sum(amount), 0)::bigint FROM transfers
+                     WHERE source = accounts.id) FROM accounts WHERE id = $1";
+    let told = |row: &PgRow| {
+        let (balance, seq, paid): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        json!({"balance": balance, "seq": seq, "paid": paid})
+    };
     desk.read(statement, &name, told).await
 }
 

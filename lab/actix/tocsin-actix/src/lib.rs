@@ -36,8 +36,18 @@
 //! integers of at most 64 bits as keys; no pooler in transaction mode before the server; expired claims are let go one by one as their keys come again, and all at once
 //! by `tocsin claims prune`.
 
+/// A step of a request at which the crash matrix ends the process; without the feature `crash-points` nothing at all.
+macro_rules! crash_point {
+    ($step:literal) => {
+        #[cfg(feature = "crash-points")]
+        crate::crash::reached($step);
+    };
+}
+
 mod answer;
 mod claim;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 mod guard;
 mod identifier;
 mod keys;

@@ -89,7 +89,10 @@ impl Guarded {
         let deadline = Instant::now() + declared.limits.wait;
         let place = self.first_in_line(deadline).await?;
         match store::take(&declared.pool, &self.claim, deadline).await {
-            Ok(Taken::Granted(granted)) => Ok((place, granted)),
+            Ok(Taken::Granted(granted)) => {
+                crash_point!("CLAIM");
+                Ok((place, granted))
+            }
             Ok(Taken::Found(record)) => Err(self.settled_before(record).into()),
             Ok(Taken::Forgotten) => {
                 log::warn!("{}: rejected: older than a claim that was forgotten; the clock went back", declared.name);

@@ -78,6 +78,7 @@ impl FromRequest for Guarded {
 impl Guarded {
     fn checked(operation: Operation, message: Message, now_unix_ms: i64) -> Result<Self, Refused> {
         let declared = &operation.0;
+        crash_point!("VERIFICATION");
         let verified = verify(&message, &declared.scheme, &declared.keys, now_unix_ms).map_err(|rejected| {
             log::info!("{}: rejected: {rejected}", declared.name);
             problem::unauthorized()

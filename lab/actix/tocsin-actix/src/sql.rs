@@ -1,7 +1,8 @@
 //! The statements of `tocsin.guard.stores.postgres`, so that services in Python and in Rust stand on one table.
 
-/// What `tocsin claims migrate` prints. Of many sessions that run CREATE TABLE IF NOT EXISTS at once, PostgreSQL fails
-/// some; so they take turns by an advisory lock, the same one as in Python.
+/// What `tocsin claims migrate` prints, but for the streams of messages in order, which this crate does not keep. Of
+/// many sessions that run CREATE TABLE IF NOT EXISTS at once, PostgreSQL fails some; so they take turns by an advisory
+/// lock, the same one as in Python.
 pub(crate) const SCHEMA: &str = "
     BEGIN;
     SET LOCAL lock_timeout = '10s';

@@ -224,6 +224,7 @@ async fn forget(pool: &PgPool, claim: &Claim) -> Result<(), Trouble> {
 
 /// Write the answer beside the claim and commit; no answer may leave before this returns.
 pub(crate) async fn settle(mut granted: Granted, key: [u8; 32], answer: &Answer) -> Result<(), Trouble> {
+    crash_point!("BEFORE_COMMIT");
     let settled = sqlx::query(SETTLE)
         .bind(i32::from(answer.status.as_u16()))
         .bind(answer.stored_headers())
@@ -234,11 +235,14 @@ pub(crate) async fn settle(mut granted: Granted, key: [u8; 32], answer: &Answer)
         .await;
     settled.map_err(|error| Trouble::of(&error))?;
     // A transaction that was aborted has failed above: COMMIT of one would succeed, and say ROLLBACK.
+    crash_point!("COMMIT");
     granted.transaction.commit().await.map_err(|error| match answered(&error) {
         // A fatal error ends the connection: it can have come after the commit, or before.
         Some(said) if !matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic) => Trouble::of(&error),
         _ => Trouble::Unknown(error.to_string()),
-    })
+    })?;
+    crash_point!("AFTER_COMMIT");
+    Ok(())
 }
 
 /// What the server said, if it was the server.
