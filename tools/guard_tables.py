@@ -15,6 +15,8 @@ from tocsin.guard._log_events import EVENTS, Ending
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench" / "results" / "peers.json"
+COSTS = ROOT / "bench" / "results" / "costs.json"
+_LAYERS_NAMED = 4
 _WRITTEN_BY = "written by tools/guard_tables.py"
 
 
@@ -22,11 +24,13 @@ def pages() -> dict[Path, dict[str, str]]:
     """The tables of each page, by the names of their markers."""
     docs = ROOT / "docs"
     # In this order: whoever imports from tests first makes `tests` ours.
-    return {
+    tables = {
         docs / "guard.md": _guard(),
         docs / "guard-peers.md": {"peers": _peers()},
         docs / "guard-stores.md": {"losses": _losses()},
     }
+    # A quarter of an hour on a quiet machine; until then the page has its places and no tables.
+    return tables | ({docs / "guard-costs.md": _costs()} if COSTS.exists() else {})
 
 
 def written(page: Path, tables: Mapping[str, str]) -> str:
@@ -88,6 +92,51 @@ def _peers() -> str:
     rows = [[case, *(_cell(result.get(case)) for result in results.values())] for case in cases]
     counted = ["**right**", *(_count(result.values()) for result in results.values())]
     return _table(head, [*rows, counted])
+
+
+def _costs() -> dict[str, str]:
+    """What was measured, how, and why the slow ones are slow."""
+    document = json.loads(COSTS.read_text(encoding="utf-8"))
+    rows, host = document["rows"], document["host"]
+    others = max(row[form]["others"] for row in rows.values() for form in ("bare", "guarded"))
+    return {
+        "costs-how": (
+            f"{document['clients']} clients, {document['rounds']} rounds of {document['seconds']} s for each form, on "
+            f"{host['cpus']} processors ({host['measured_at'][:10]}, Python {host['python']}). Programs of others took "
+            f"at most {others:.0%} of the\nprocessors meanwhile. {len(rows) - len(document['below'])} of {len(rows)} "
+            f"reach {document['must']:g} of their bare form."
+        ),
+        "costs": _table(
+            ("store", "adapter", "bare /s", "guarded /s", "guarded / bare", "CPU, us", "p99, ms"),
+            [_cost(row) for row in rows.values()],
+        ),
+        "costs-why": _table(
+            ("below", "round trips", "statements", "CPU of the service, us", "of the database, us", "what grew, us"),
+            [(name, *_growth(found)) for name, found in document["profiles"].items()],
+        ),
+    }
+
+
+def _cost(row: Mapping[str, Any]) -> tuple[str, ...]:
+    spread, forms = row["ratio"], (row["bare"], row["guarded"])
+    return (
+        row["store"],
+        row["adapter"],
+        *(f"{form['good_per_s']:.0f}" for form in forms),
+        f"{spread['median']:.2f} [{spread['low']:.2f} .. {spread['high']:.2f}]",
+        " -> ".join(f"{form['service_us'] + form['database_us']:.0f}" for form in forms),
+        " -> ".join(f"{form['p99_ms']:.0f}" for form in forms),
+    )
+
+
+def _growth(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What a guarded request has more of than a bare one."""
+    bare, guarded = found["bare"], found["guarded"]
+    for figure, digits in (("round_trips", 1), ("statements", 1), ("service_us", 0), ("database_us", 0)):
+        yield f"{bare[figure]:.{digits}f} -> {guarded[figure]:.{digits}f}"
+    grown = {layer: spent - bare["layers_us"].get(layer, 0) for layer, spent in guarded["layers_us"].items()}
+    most = sorted(grown, key=lambda layer: -grown[layer])[:_LAYERS_NAMED]
+    yield ", ".join(f"{layer} {grown[layer]:.0f}" for layer in most if grown[layer] > 0) or "not seen"
 
 
 def _cell(outcome: Mapping[str, Any] | None) -> str:

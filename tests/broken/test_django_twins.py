@@ -11,11 +11,11 @@ from tests.guard.django.conftest import loop, make_shop, settings, shop, site
 from tests.guard.django.test_postgres import relayed
 from tests.guard.postgres.conftest import cluster, database, relay
 from tests.guard.postgres.relay import Cut
-from tocsin.guard import testing
+from tocsin.guard import _contract_order, testing
 from tocsin.guard._errors import TransactionBroken
 from tocsin.guard.adapters.django import _responses
 from tocsin.guard.adapters.django._refusals import Plain, Rest
-from tocsin.guard.stores.django import DjangoStore, _postgresql, _tasks, _unit
+from tocsin.guard.stores.django import DjangoStore, _postgresql, _sqlite, _tasks, _unit
 from tocsin.guard.stores.django._block import Block
 from tocsin.guard.stores.django._postgresql import PostgreSQL
 from tocsin.guard.stores.django._sqlite import SQLite
@@ -143,6 +143,18 @@ def defects_remembered_as_the_application_renders_them(patch: Patch) -> None:
     patch.setattr(Rest, "refusal", rendered)
 
 
+def numbers_not_compared_on_sqlite(patch: Patch) -> None:
+    assert "WHERE number < excluded.number" in _sqlite._ADVANCE
+    patch.setattr(_sqlite, "_ADVANCE", _sqlite._ADVANCE.replace("WHERE number < excluded.number", ""))
+
+
+def numbers_not_compared_on_postgresql(patch: Patch) -> None:
+    assert "WHERE s.number < excluded.number" in _postgresql._ADVANCE
+    patch.setattr(_postgresql, "_ADVANCE", _postgresql._ADVANCE.replace("WHERE s.number < excluded.number", ""))
+
+
+ORDER = test_contract.test_django_keeps_the_contract_of_a_store
+NEWER = {"case": _contract_order.a_message_is_applied_if_it_is_newer_than_all_before_it}
 HANDLERS, VIEWS, POSTGRES = test_handlers, test_views, test_postgres
 BROKE = HANDLERS.test_a_handler_that_broke_its_transaction_is_500_whatever_it_returned_and_nothing_is_kept
 TRIED = HANDLERS.test_a_handler_that_tried_to_end_its_transaction_is_500_whatever_it_then_returned
@@ -150,6 +162,7 @@ ENDED = HANDLERS.test_a_transaction_that_was_ended_behind_django_is_500_and_neve
 LOST = POSTGRES.test_a_connection_that_is_lost_at_commit_is_found_out_by_taking_the_claim_again
 
 TWINS = [
+    Twin(numbers_not_compared_on_sqlite, ORDER, NEWER),
     Twin(
         unmarked_views,
         VIEWS.test_atomic_requests_begin_nothing_around_a_guarded_view_and_commit_no_answer_of_500,
@@ -181,6 +194,7 @@ TWINS = [
     ),
 ]
 ON_POSTGRESQL = [
+    Twin(numbers_not_compared_on_postgresql, ORDER, NEWER),
     Twin(answer_stored_in_whatever_transaction, ENDED, {"control": ["COMMIT", "BEGIN"], "vendor": "postgresql"}),
     Twin(commit_believed_without_its_tag, POSTGRES.test_commit_counts_only_by_its_tag),
     Twin(commit_by_djangos_block_alone, LOST, {"cut": Cut.AFTER}),

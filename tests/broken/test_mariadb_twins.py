@@ -7,14 +7,16 @@ import pytest
 
 from tests.broken.test_guard_twins import Twin
 from tests.broken.test_postgres_twins import plain_select_after_a_lost_commit
-from tests.guard.mariadb import test_commit, test_contract, test_innodb, test_setup
+from tests.guard.mariadb import test_commit, test_contract, test_innodb, test_order, test_setup
 from tests.guard.mariadb.conftest import database, make_shop, make_store, relay, relayed, server, shop
 from tests.guard.mariadb.test_setup import empty
-from tocsin.guard import TransactionMisuse, testing
+from tocsin.guard import TransactionMisuse, _contract_order, testing
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import StoreError
-from tocsin.guard.stores.mariadb import _claims, _ending, _schema, _settings, _taking, _transaction
+from tocsin.guard._store import Claim
+from tocsin.guard.stores.mariadb import _claims, _ending, _schema, _sequences, _settings, _taking, _transaction
 from tocsin.guard.stores.mariadb._ending import Ending
+from tocsin.guard.stores.mariadb._session import Session
 from tocsin.guard.stores.mariadb._taking import Taking
 from tocsin.guard.stores.mariadb._talk import Say, Talk, said
 from tocsin.guard.stores.mariadb._transaction import Watched
@@ -106,10 +108,58 @@ def dirty_reads_not_asked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Taking, "_is_held", is_held)
 
 
+def numbers_not_compared(patch: pytest.MonkeyPatch) -> None:
+    real = _sequences.moving
+
+    def moving(session: Session, claim: Claim, until: float | None) -> Talk[bool]:
+        yield from real(session, claim, until)
+        return True
+
+    patch.setattr(_sequences, "moving", moving)
+
+
+def stream_locked_after_the_snapshot(patch: pytest.MonkeyPatch) -> None:
+    """When it is asked whether the message is newer, and not with the claim."""
+    locking, moving = _sequences.locking, _sequences.moving
+
+    def late(session: Session, claim: Claim, until: float | None) -> Talk[bool]:
+        yield from said(Say(session, (locking(claim),), until))
+        return (yield from moving(session, claim, until))
+
+    patch.setattr(_sequences, "locking", lambda _: "SELECT 1")
+    patch.setattr(_sequences, "moving", late)
+
+
+def changed_rows_counted_by_the_upsert(patch: pytest.MonkeyPatch) -> None:
+    """One statement in place of two: 1 or 2 rows are a newer number, and 0 are none; without CLIENT_FOUND_ROWS."""
+    locking = _sequences.locking
+
+    def moving(session: Session, claim: Claim, until: float | None) -> Talk[bool]:
+        assert claim.position is not None
+        upsert = locking(claim).replace(", -1, ", f", {claim.position.number}, ", 1)
+        upsert = upsert.replace("stream = VALUES(stream)", "number = GREATEST(number, VALUES(number))")
+        replies = yield from said(Say(session, (upsert,), until))
+        return replies[0].count > 0
+
+    patch.setattr(_sequences, "locking", lambda _: "SELECT 1")
+    patch.setattr(_sequences, "moving", moving)
+
+
+ORDERED = _contract_order.a_message_is_applied_if_it_is_newer_than_all_before_it
 CONTRACT = test_contract.test_mariadb_keeps_the_contract_of_a_store_at_every_isolation_level
 ENDED = test_innodb.test_a_transaction_that_was_ended_behind_the_facade_is_500_and_never_remembered
 DEADLOCK = test_innodb.test_of_two_handlers_in_a_deadlock_one_runs_again
 TWINS = [
+    Twin(numbers_not_compared, CONTRACT, {"case": ORDERED, "level": ""}),
+    Twin(
+        stream_locked_after_the_snapshot,
+        test_order.test_a_handler_sees_all_that_its_stream_has_applied,
+        {"level": "REPEATABLE READ"},
+    ),
+    Twin(
+        changed_rows_counted_by_the_upsert,
+        test_order.test_how_many_rows_a_statement_changed_is_told_by_either_meaning_of_that,
+    ),
     Twin(insert_ignore, CONTRACT, {"case": testing.a_settled_key_is_not_granted_again, "level": ""}),
     Twin(no_check_that_the_transaction_still_stands, ENDED, {"controls": ["COMMIT", "BEGIN"], "claims": 1}),
     Twin(

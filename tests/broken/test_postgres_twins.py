@@ -1,8 +1,10 @@
 """Every defence of the PostgreSQL store that is taken away makes a named test fail."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,12 +16,15 @@ from tests.guard.postgres import (
     test_commit,
     test_conflicts,
     test_contract,
+    test_order,
     test_prepared,
     test_setup,
     test_values,
 )
+from tests.guard.postgres.cluster import Database
 from tests.guard.postgres.conftest import cluster, database, make_shop, make_store, relay, relayed, shop
-from tocsin.guard import _flow, _problems, testing
+from tests.guard.postgres.subject import PostgresSubject
+from tocsin.guard import _contract_order, _flow, _problems, testing
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import CommitUnknown
 from tocsin.guard._flow import Ended
@@ -27,15 +32,16 @@ from tocsin.guard._operation import Operation
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Flow, Look, Raised
 from tocsin.guard._store import Claim
-from tocsin.guard.stores.postgres import PostgresStore, _claims, _ending, _schema, _taking, _transaction
+from tocsin.guard.stores.postgres import PostgresStore, _claims, _ending, _schema, _sequences, _taking, _transaction
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._async_unit import AsyncUnit
 from tocsin.guard.stores.postgres._connections import Replacing, Stack
 from tocsin.guard.stores.postgres._ending import Ending
 from tocsin.guard.stores.postgres._phrases import Phrase, plain
-from tocsin.guard.stores.postgres._session import Session
+from tocsin.guard.stores.postgres._session import BlockingSession, Session
 from tocsin.guard.stores.postgres._talk import Talk, said, saying
 from tocsin.guard.stores.postgres._transaction import Watched
+from tocsin.guard.stores.postgres._unit import Unit
 from tocsin.guard.stores.postgres._values import TEXT
 
 __all__ = ["cluster", "database", "make_shop", "make_store", "relay", "relayed", "shop"]
@@ -167,7 +173,67 @@ TRIED = test_commit.test_a_handler_that_tried_to_end_its_transaction_is_500_what
 ENDED = test_commit.test_a_transaction_that_was_ended_behind_the_facade_is_500_and_never_remembered
 FORGOTTEN = test_claim.test_a_claim_that_is_swept_while_its_duplicate_waits_is_known_as_forgotten
 
+
+def numbers_not_compared(patch: pytest.MonkeyPatch) -> None:
+    comparison = "WHERE s.number < excluded.number"
+    assert comparison in _sequences._ADVANCE.text
+    patch.setattr(
+        _sequences, "_ADVANCE", replace(_sequences._ADVANCE, text=_sequences._ADVANCE.text.replace(comparison, ""))
+    )
+
+
+def number_written_on_another_connection(patch: pytest.MonkeyPatch) -> None:
+    def advance(unit: Unit, wait_s: float) -> bool:
+        with psycopg.connect(unit.session.connection.info.dsn, autocommit=True) as other:
+            session = BlockingSession(other)
+            session.hold(said("SELECT set_config('tocsin.lock_timeout', '0', false)"))
+            talk = _sequences.advancing(session, unit.claim, wait_s=wait_s, is_nested=False)
+            return session.hold(talk)
+
+    patch.setattr(Unit, "advance", advance)
+
+
+def lock_timeout_of_a_stream_not_put_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_sequences, "_UNBOUND", plain("SELECT 1"))
+
+
+class Closing(PostgresSubject):
+    """A subject whose stores are closed whatever becomes of a case."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.opened: list[PostgresStore] = []
+
+    def open(self) -> PostgresStore:
+        self.opened.append(super().open())
+        return self.opened[-1]
+
+
+def in_order(case: Callable[[Any], None], database: Database) -> None:
+    """One case of the contract; one that fails keeps its stores open."""
+    subject = Closing(database)
+    try:
+        case(subject)
+    finally:
+        for store in subject.opened:
+            store.close()
+
+
 TWINS = [
+    Twin(
+        numbers_not_compared,
+        in_order,
+        {"case": _contract_order.a_message_is_applied_if_it_is_newer_than_all_before_it},
+    ),
+    Twin(
+        number_written_on_another_connection,
+        in_order,
+        {"case": _contract_order.an_abandoned_message_leaves_no_number_behind},
+    ),
+    Twin(
+        lock_timeout_of_a_stream_not_put_back,
+        test_order.test_the_applications_own_lock_timeout_stands_whatever_came_of_the_number,
+    ),
     Twin(commit_believed_without_its_tag, test_commit.test_commit_counts_only_by_its_tag),
     Twin(plain_select_after_a_lost_commit, LATE),
     Twin(lock_timeout_not_put_back, OWN_LOCK_TIMEOUT),

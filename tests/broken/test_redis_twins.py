@@ -1,23 +1,46 @@
 """Every defence of the Redis store that is taken away makes a named test fail."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
 from tests.broken.test_guard_twins import Twin
-from tests.guard.redis import test_contract, test_lease, test_trouble
-from tests.guard.redis.conftest import server, shared_server
+from tests.guard.redis import test_cluster, test_contract, test_lease, test_trouble
+from tests.guard.redis.cluster import RedisNodes
+from tests.guard.redis.conftest import server
+from tests.guard.redis.server import RedisServer, missing
+from tests.guard.redis.test_cluster import nodes
 from tests.guard.redis.test_trouble import relay
 from tocsin.guard import testing
+from tocsin.guard._contract_subject import RACERS
 from tocsin.guard._store import Claim
 from tocsin.guard.stores.redis import AsyncRedisStore, RedisStore, _claims
 from tocsin.guard.stores.redis._claims import Ask, Held, Talk
 from tocsin.guard.stores.redis._options import Names
 from tocsin.guard.stores.redis._scripts import Script
 
-__all__ = ["relay", "server", "shared_server"]
+__all__ = ["nodes", "relay", "server"]
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[RedisServer]:
+    """One kind of server is enough to notice what is missing in the store."""
+    if missing():
+        pytest.skip(missing())
+    with RedisServer("--appendonly no") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_nodes() -> Iterator[RedisNodes]:
+    if missing():
+        pytest.skip(missing())
+    with RedisNodes("redis") as running:
+        yield running
 
 
 @pytest.fixture
@@ -65,7 +88,7 @@ def an_answer_that_was_lost_taken_for_somebody_elses(patch: pytest.MonkeyPatch) 
 
 def check_then_set_in_place_of_one_script(patch: pytest.MonkeyPatch) -> None:
     """As several libraries have it: GET, and SET if nothing was there. Its window is held open until all are in it."""
-    looked = Barrier(testing._RACERS)
+    looked = Barrier(RACERS)
 
     def taking(names: Names, claim: Claim, **_: Any) -> Talk[Any]:
         found = yield from _claims.looking(names, claim.key)
@@ -81,7 +104,7 @@ def check_then_set_in_place_of_one_script(patch: pytest.MonkeyPatch) -> None:
 
 
 def servers_that_evict_accepted(patch: pytest.MonkeyPatch) -> None:
-    def inspecting() -> Talk[None]:
+    def inspecting(_names: Names) -> Talk[None]:
         yield Ask(("PING",))
 
     patch.setattr(_claims, "inspecting", inspecting)
@@ -114,6 +137,30 @@ def scripts_sent_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RedisStore, "_perform", perform)
 
 
+def keys_without_a_hash_tag(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Names, "fence", property(lambda names: f"{names.prefix}:fence"))
+
+
+def any_node_of_a_cluster_inspected(patch: pytest.MonkeyPatch) -> None:
+    """As INFO is answered by whichever node the client likes to ask."""
+
+    def inspecting(_names: Names) -> Talk[None]:
+        policy = (yield Ask(("INFO", "memory")))["maxmemory_policy"]
+        assert not policy.startswith("allkeys"), policy
+
+    patch.setattr(_claims, "inspecting", inspecting)
+
+
+def nodes_that_do_not_answer_taken_for_a_defect(patch: pytest.MonkeyPatch) -> None:
+    """redis-py says it by an exception that is none of its RedisErrors."""
+
+    def as_heard(error: Exception) -> Exception:
+        assert isinstance(error, RedisError), error
+        return error
+
+    patch.setattr(_claims, "as_heard", as_heard)
+
+
 TWINS = [
     Twin(answers_stored_without_a_fencing_token, test_lease.test_whoever_was_overtaken_cannot_store_its_answer),
     Twin(
@@ -144,6 +191,15 @@ TWINS = [
         cancellations_left_to_the_client,
         test_trouble.test_a_task_that_is_cancelled_while_it_waits_has_taken_nothing,
         {"steps": 1},
+    ),
+    Twin(keys_without_a_hash_tag, test_cluster.test_all_keys_of_a_store_are_in_one_slot),
+    Twin(
+        any_node_of_a_cluster_inspected,
+        test_cluster.test_the_policy_of_the_node_that_has_the_claims_counts,
+    ),
+    Twin(
+        nodes_that_do_not_answer_taken_for_a_defect,
+        test_cluster.test_slots_that_nobody_has_and_a_cluster_that_is_down_altogether_are_unavailable,
     ),
     Twin(scripts_sent_once, test_trouble.test_scripts_that_the_server_has_lost_are_sent_again),
 ]

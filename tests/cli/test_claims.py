@@ -17,7 +17,7 @@ from tocsin.cli import COMMANDS, _claims_text, claims, main
 from tocsin.guard import body_digest, claim_key
 from tocsin.guard._admin import Kept
 from tocsin.guard._answer import StoredAnswer
-from tocsin.guard._store import Claim, Granted
+from tocsin.guard._store import Claim, Granted, Position
 from tocsin.guard.stores.sqlite import SQLiteStore
 
 DAY_MS = 86_400_000
@@ -97,6 +97,35 @@ def test_the_list_is_a_table_of_80_columns_with_the_newest_first(path: Path, cap
 def test_a_list_of_nothing_is_its_head(path: Path, capsys: Output) -> None:
     SQLiteStore(path).close()
     assert said(capsys, path, "list").splitlines() == ["KEY  TAKEN (UTC)  STATUS  STATE  TENANT  OPERATION"]
+
+
+def test_streams_are_listed_with_their_numbers_and_counted(path: Path, capsys: Output) -> None:
+    with closing(SQLiteStore(path)) as store:
+        for number, position in enumerate([Position(b"a" * 32, 41), Position(b"b" * 32, 7)]):
+            taken = store.take(
+                Claim(bytes([number]) * 32, "main", "/stock", None, NOW_MS, None, None, None, position), 1
+            )
+            assert isinstance(taken, Granted)
+            assert taken.advance(1)
+            taken.settle(StoredAnswer(200, b"[]", b""))
+    head, *lines, count = said(capsys, path, "streams").splitlines()
+    assert head.split() == ["STREAM", "MOVED", "(UTC)", "NUMBER", "TENANT", "OPERATION"]
+    assert [line.split()[3:] for line in lines] == [["41", "main", "/stock"], ["7", "main", "/stock"]]
+    assert count == "2 in all, kept for ever"
+    [first] = json.loads(said(capsys, path, "streams", "--json", "--limit", "1"))
+    assert (first["stream"], first["number"], first["moved_unix_ms"]) == ((b"a" * 32).hex(), 41, NOW_MS)
+
+
+def test_a_file_without_streams_is_listed_and_pruned_all_the_same(path: Path, capsys: Output) -> None:
+    """As an older version of the guard, or a service in another language, has made it."""
+    put(path, "17")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE tocsin_sequences")
+    assert len(said(capsys, path, "list").splitlines()) == 2
+    code, error = refusal(capsys, ["streams", "--sqlite", str(path)])
+    assert (code, "`tocsin claims migrate` makes the tables" in error) == (2, True)
+    said(capsys, path, "migrate")
+    assert said(capsys, path, "streams").endswith("0 in all, kept for ever\n")
 
 
 def test_the_list_is_filtered_and_limited(path: Path, capsys: Output) -> None:

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 from tests.guard.shop import Shop, write_order
 from tests.guard.test_flask_concurrency import Gate, await_waiters
-from tocsin.guard import WEBHOOK_STATUSES, CommitUnknown, Signed, Transaction, json_pointer
+from tocsin.guard import WEBHOOK_STATUSES, CommitUnknown, Signed, Transaction, json_pointer, sequence
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._store import Claim, Forgotten, Granted, Record
 from tocsin.guard._waiting import MOST_WAITERS
@@ -173,6 +173,12 @@ def _forgotten(make_shop: MakeShop) -> Sent:
     return Sent(shop, send)
 
 
+def _superseded(make_shop: MakeShop) -> Sent:
+    shop = make_shop(guard={"sequence": sequence(number=json_pointer("/version"))})
+    shop.order("newer", version=2)
+    return Sent(shop, lambda: shop.order("older", version=1))
+
+
 def _running(make_shop: MakeShop, *, wait_s: float, waiting: int = 0) -> Sent:
     gate = Gate()
     shop = make_shop(handler=gate, guard={"wait_s": wait_s})
@@ -266,6 +272,13 @@ SITUATIONS = (
         200,
         Written.NOTHING,
         _tombstone,
+    ),
+    Situation(
+        "not newer than what its stream has applied, under `sequence`",
+        "200 `superseded`, and duplicates get it again",
+        200,
+        Written.ANSWER,
+        _superseded,
     ),
     Situation(
         "duplicate, while the first runs",

@@ -46,6 +46,10 @@ class TaskGranted(Granted[Transaction]):
     def tx(self) -> Any:
         return TaskTransaction(self)
 
+    def advance(self, wait_s: float) -> bool:
+        is_newer: bool = self.ask(lambda granted: granted.advance_async(wait_s))
+        return is_newer
+
     def settle(self, answer: StoredAnswer) -> None:
         self.ask(lambda granted: granted.settle_async(answer))
 

@@ -81,12 +81,18 @@ def crash(start: Callable[[], Running], applied: Callable[[], Sequence[str]], *,
     """
     rng = random.Random(seed)
     result = Crashed()
-    for number in range(rounds):
-        ledger = _load_until_killed(start(), number, rng)
-        result.unanswered += sum(order_id not in ledger.answers for order_id in ledger.tried)
-        _send_again(start(), ledger)
-        result.orders += ledger.tried
-        result.wrong += [f"round {number}: {problem}" for problem in _broken_promises(ledger, applied())]
+    service = start()
+    try:
+        for number in range(rounds):
+            ledger = _load_until_killed(service, number, rng)
+            result.unanswered += sum(order_id not in ledger.answers for order_id in ledger.tried)
+            # The one that answers again is the next one to be killed: a start takes longer than all that follows it.
+            service = start()
+            _send_again(service, ledger)
+            result.orders += ledger.tried
+            result.wrong += [f"round {number}: {problem}" for problem in _broken_promises(ledger, applied())]
+    finally:
+        service.kill()
     return result
 
 
@@ -120,12 +126,9 @@ def _send_until_over(service: Running, names: Sequence[str], ledger: Ledger, ove
 
 def _send_again(service: Running, ledger: Ledger) -> None:
     """As clients do that have lost their answer, and as attackers do that have not."""
-    try:
-        for order_id in ledger.tried:
-            for _ in range(2):
-                ledger.note(order_id, service.order(order_id))
-    finally:
-        service.kill()
+    for order_id in ledger.tried:
+        for _ in range(2):
+            ledger.note(order_id, service.order(order_id))
 
 
 def _broken_promises(ledger: Ledger, applied: Sequence[str]) -> list[str]:

@@ -22,4 +22,4 @@ def test_sqlite_keeps_the_contract_of_a_store_when_tasks_use_it(case: Callable[[
 
 
 def test_sqlite_declares_what_it_promises() -> None:
-    assert SQLiteStore.declares == Declares(atomic=True, durable=True, cross_process=True)
+    assert SQLiteStore.declares == Declares(atomic=True, durable=True, cross_process=True, ordered=True)

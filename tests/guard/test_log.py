@@ -16,7 +16,7 @@ from tests.guard.shop import Shop, write_order
 from tests.guard.test_flask_concurrency import Gate
 from tests.guard.test_flow import OK, granted
 from tests.guard.test_flow_conflicts import taken_again
-from tocsin.guard import GuardError, Signed, Transaction, _log, claim_key
+from tocsin.guard import GuardError, Signed, Transaction, _log, claim_key, json_pointer, sequence
 from tocsin.guard._errors import CommitUnknown
 from tocsin.guard._flow import Ended
 from tocsin.guard._log_events import EVENTS, Ending, Event
@@ -73,6 +73,12 @@ def replayed_status(make_shop: MakeShop) -> None:
     shop.order()
     shop.clock.now += 8 * DAY_S
     shop.order()
+
+
+def superseded(make_shop: MakeShop) -> None:
+    shop = make_shop(guard={"sequence": sequence(number=json_pointer("/version"))})
+    for version in (2, 1):
+        shop.order(version, version=version)
 
 
 def too_large(make_shop: MakeShop) -> None:
@@ -193,6 +199,7 @@ SCENARIOS: Mapping[str, Callable[[MakeShop], None]] = {
         not_remembered,
         replayed,
         replayed_status,
+        superseded,
         too_large,
         rejected,
         forgotten,

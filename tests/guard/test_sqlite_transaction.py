@@ -123,6 +123,7 @@ def test_a_handler_whose_statement_rolled_the_transaction_back_is_500(make_shop:
         ("DELETE FROM tocsin_claims", "writing to tocsin_claims"),
         ("UPDATE TOCSIN_CLAIMS SET status = 200", "writing to tocsin_claims"),
         ("INSERT INTO tocsin_forgotten VALUES ('', '', 0)", "writing to tocsin_forgotten"),
+        ("DELETE FROM tocsin_sequences", "writing to tocsin_sequences"),
         ("DROP TABLE tocsin_claims", "writing to"),
         ("ALTER TABLE tocsin_claims ADD COLUMN more", "writing to tocsin_claims"),
         ("CREATE TRIGGER t AFTER INSERT ON tocsin_claims BEGIN SELECT 1; END", "writing to tocsin_claims"),

@@ -19,12 +19,21 @@ def flask(app: Any, body: bytes, headers: dict[str, str]) -> Answer:
 
 
 def fastapi(app: Any, body: bytes, headers: dict[str, str]) -> Answer:
+    """Starlette's client speaks to any application on ASGI."""
     with TestClient(app) as client:
         answer = client.post("/order", content=body, headers=headers)
     return answer.status_code, answer.content
 
 
-GUIDES = [flask, fastapi]
+def litestar(app: Any, body: bytes, headers: dict[str, str]) -> Answer:
+    return fastapi(app, body, headers)
+
+
+def quart(app: Any, body: bytes, headers: dict[str, str]) -> Answer:
+    return fastapi(app, body, headers)
+
+
+GUIDES = [flask, fastapi, litestar, quart]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from tocsin.guard._admin import Kept
+from tocsin.guard._admin import Kept, Stream
 from tocsin.guard._decision import State, state_of
 from tocsin.report._plain_text import line
 
@@ -27,13 +27,33 @@ _MEANINGS = {
     State.UNSETTLED: "unsettled: applied, answer unknown; a duplicate gets 500, and nothing runs it again",
     State.FREE: "due: it has had its time; the next request with this key runs",
 }
+_STREAM_HEAD = ("STREAM", "MOVED (UTC)", "NUMBER", "TENANT", "OPERATION")
 _HEAD = ("KEY", "TAKEN (UTC)", "STATUS", "STATE", "TENANT", "OPERATION")
 
 
 def table(claims: Sequence[Kept], now_unix_ms: int) -> Iterator[str]:
     """A head, and a line a claim."""
-    rows = [_HEAD, *(_row(kept, now_unix_ms) for kept in claims)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    return _laid_out([_HEAD, *(_row(kept, now_unix_ms) for kept in claims)])
+
+
+def stream_table(streams: Sequence[Stream]) -> Iterator[str]:
+    """A head, and a line a stream."""
+    return _laid_out([_STREAM_HEAD, *map(_stream_row, streams)])
+
+
+def stream_document(stream: Stream) -> dict[str, object]:
+    """A stream for other programs."""
+    return {
+        "stream": stream.stream.hex(),
+        "number": stream.number,
+        "tenant": stream.tenant,
+        "operation": stream.operation,
+        "moved_unix_ms": stream.moved_unix_ms,
+    }
+
+
+def _laid_out(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         yield _cut(_GAP.join([*cells, row[-1]]), _WIDTH)
@@ -74,6 +94,16 @@ def document(kept: Kept, now_unix_ms: int, *, with_answer: bool) -> dict[str, ob
         found["headers_base64"] = _base64(kept.headers)
         found["body_base64"] = _base64(kept.body)
     return found
+
+
+def _stream_row(stream: Stream) -> tuple[str, ...]:
+    return (
+        stream.stream.hex()[:SHORT_KEY_DIGITS],
+        _instant(stream.moved_unix_ms).removesuffix(" UTC"),
+        str(stream.number),
+        _cut(line(stream.tenant), 10),
+        line(stream.operation),
+    )
 
 
 def _row(kept: Kept, now_unix_ms: int) -> tuple[str, ...]:

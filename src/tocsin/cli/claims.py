@@ -1,6 +1,6 @@
 """`tocsin claims`: what a guard has applied, and what it keeps of it.
 
-list, show and export read; prune lets go of what has had its time; migrate makes the tables.
+list, show, streams and export read; prune lets go of what has had its time; migrate makes the tables.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from tocsin.cli._claims_target import add_target_options, opened
-from tocsin.cli._claims_text import document, facts, table
+from tocsin.cli._claims_text import document, facts, stream_document, stream_table, table
 from tocsin.cli._errors import UsageError
 from tocsin.guard import StoreUnavailable, claim_key
 from tocsin.guard._admin import Administration, Chosen, Kept, KeyRange
@@ -36,6 +36,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND", dest="subcommand")
     _add(commands, "list", _list, "the newest claims", _list_options)
     _add(commands, "show", _show, "one claim, by its key or by what the key is made of", _show_options)
+    _add(commands, "streams", _streams, "the streams of messages that are applied in order", _streams_options)
     _add(commands, "prune", _prune, "let go of answers and claims that have had their time", _prune_options)
     _add(commands, "migrate", _migrate, "create the tables, under the store's lock", _migrate_options)
     _add(commands, "export", _export, "every claim, a JSON object a line", _export_options)
@@ -77,6 +78,11 @@ def _show_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="a JSON array instead of text")
 
 
+def _streams_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20)")
+    parser.add_argument("--json", action="store_true", help="a JSON array instead of a table")
+
+
 def _prune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--before", metavar="TIME", help="only what was due before: 2026-11-21, or an age: 7d")
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
@@ -92,9 +98,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    chosen, limit = _chosen(args), args.limit
-    if limit < 1:
-        raise UsageError(f"--limit {limit}: wanted 1 or more")
+    chosen, limit = _chosen(args), _limit(args)
     with opened(args) as store:
         found = store.newest(chosen, limit)
     if args.json:
@@ -102,6 +106,26 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     for line in table(found, _now_ms()):
         _print(line)
+    return 0
+
+
+def _limit(args: argparse.Namespace) -> int:
+    limit: int = args.limit
+    if limit < 1:
+        raise UsageError(f"--limit {limit}: wanted 1 or more")
+    return limit
+
+
+def _streams(args: argparse.Namespace) -> int:
+    limit = _limit(args)
+    with opened(args) as store:
+        count, newest = store.streams(limit)
+    if args.json:
+        print(json.dumps([stream_document(stream) for stream in newest], indent=2))
+        return 0
+    for line in stream_table(newest):
+        _print(line)
+    print(f"{count} in all, kept for ever")
     return 0
 
 

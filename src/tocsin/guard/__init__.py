@@ -16,6 +16,7 @@ from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._guard import Guard
 from tocsin.guard._keys import BodyDigest, body_digest, claim_key
 from tocsin.guard._retention import FOREVER
+from tocsin.guard._sequence import sequence, signed_timestamp
 from tocsin.guard._signed import Signed
 from tocsin.guard._store import Transaction
 from tocsin.signing import json_pointer
@@ -42,4 +43,6 @@ __all__ = [
     "body_digest",
     "claim_key",
     "json_pointer",
+    "sequence",
+    "signed_timestamp",
 ]

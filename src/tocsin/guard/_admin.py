@@ -103,6 +103,32 @@ class Due:
     claims: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of messages that are applied in order.
+
+    Args:
+        stream: what it is kept under.
+        number: the highest that it has applied.
+        moved_unix_ms: when it has.
+    """
+
+    stream: bytes
+    number: int
+    tenant: str
+    operation: str
+    moved_unix_ms: int
+
+
+# Of all streams: what is counted and what is listed. Nothing lets go of them, so their number is worth a look. One that
+# has applied nothing is none: MariaDB's store locks a row of it, which a handler's refusal leaves there with -1.
+STREAMS = "SELECT count(*) FROM tocsin_sequences WHERE number >= 0"
+NEWEST_STREAMS = (
+    "SELECT stream, number, tenant, operation, moved_unix_ms FROM tocsin_sequences WHERE number >= 0 "
+    "ORDER BY moved_unix_ms DESC, stream LIMIT {most}"
+)
+
+
 class Administration(Protocol):
     """A store's side of `tocsin claims`. Each call is a transaction of its own, and none outlasts the call.
 
@@ -121,6 +147,10 @@ class Administration(Protocol):
 
     def all(self, chosen: Chosen, *, with_answers: bool) -> Iterator[Kept]:
         """Every claim, in the store's own order and a bounded number at a time."""
+        ...
+
+    def streams(self, limit: int) -> tuple[int, list[Stream]]:
+        """How many streams there are, and those that moved last, the newest first."""
         ...
 
     def due(self, now_unix_ms: int) -> Due:

@@ -18,6 +18,7 @@ from tocsin.guard._flow import Ended
 from tocsin.guard._judging import judged, judged_error
 from tocsin.guard._steps import (
     Abandon,
+    Advance,
     Flow,
     Join,
     Look,
@@ -193,6 +194,13 @@ class AsyncDriver(Generic[Tx]):
             self._granted = taken
         return taken
 
+    async def _advance(self, _step: Advance) -> bool:
+        started = monotonic()
+        try:
+            return await self._held().advance_async(self.wait_left_s)
+        finally:
+            self._spend(started)
+
     def _settle(self, step: Settle) -> Awaitable[None]:
         granted = self._held()
         self._granted = None
@@ -211,6 +219,7 @@ class AsyncDriver(Generic[Tx]):
             Look: _look,
             Wait: _wait,
             Take: _take,
+            Advance: _advance,
             Settle: _settle,
             Abandon: _abandon,
             Pause: _pause,

@@ -9,14 +9,19 @@ from tocsin.guard._steps import Refused, Returned, Run
 from tocsin.guard._store import Tx
 
 
-async def performed(
+def performed(
     performing: Performing[Tx], handler: Callable[[Signed, Tx], Awaitable[Returned | Refused]]
-) -> Answer:
+) -> Awaitable[Answer]:
+    """Answer a request on this task, applying it if it is the first of its kind: see performed_run."""
+    return performed_run(performing, lambda run: handler(run.signed, run.granted.tx))
+
+
+async def performed_run(performing: Performing[Tx], handler: Callable[[Run], Awaitable[Returned | Refused]]) -> Answer:
     """Answer a request on this task, applying it if it is the first of its kind.
 
     Args:
         performing: of the request; closed at the end.
-        handler: runs the developer's handler.
+        handler: runs the developer's handler, in the granted claim's transaction.
 
     Raises:
         ClientGoneError: the client has gone while the request waited.
@@ -35,10 +40,10 @@ async def performed(
 
 
 async def _run(
-    performing: Performing[Tx], run: Run, handler: Callable[[Signed, Tx], Awaitable[Returned | Refused]]
+    performing: Performing[Tx], run: Run, handler: Callable[[Run], Awaitable[Returned | Refused]]
 ) -> Answer | None:
     try:
-        ran = await handler(run.signed, run.granted.tx)
+        ran = await handler(run)
     except BaseException as error:  # noqa: BLE001  raised again, unless the guard has an answer to it
         return await performing.raised(error)
     return await performing.returned(ran)

@@ -88,6 +88,9 @@ class _BridgedGranted(Granted[Tx]):
     def tx(self) -> Tx:
         return self._granted.tx
 
+    def advance(self, wait_s: float) -> bool:
+        return self._tasks.run(lambda: self._granted.advance_async(wait_s))
+
     def settle(self, answer: StoredAnswer) -> None:
         self._tasks.run(lambda: self._granted.settle_async(answer))
 

@@ -13,6 +13,7 @@ from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._keys import BodyDigest, KeyRule
 from tocsin.guard._operation import Operation
 from tocsin.guard._retention import checked_answer_days, checked_claim_days, default_claim_days
+from tocsin.guard._sequence import Sequence
 from tocsin.signing import JsonPointer, KeyRing, MessageId, Scheme, check_keys
 
 # A provider sends again whatever was not a success: a 404 for an order that does not exist yet must not be replayed to
@@ -34,6 +35,7 @@ class Options:
     fingerprint: Fingerprint | None = None
     answer_days: float | None = None
     claim_days: float | None = None
+    sequence: Sequence | None = None
 
     def over(self, wider: "Options") -> "Options":
         """These options, and for what they leave open the wider ones."""
@@ -42,6 +44,7 @@ class Options:
             wider.fingerprint if self.fingerprint is None else self.fingerprint,
             wider.answer_days if self.answer_days is None else self.answer_days,
             wider.claim_days if self.claim_days is None else self.claim_days,
+            wider.sequence if self.sequence is None else self.sequence,
         )
 
 
@@ -117,6 +120,7 @@ def declare(
         claim_days=_claim_days(rule, scheme, options.claim_days),
         keep=keep,
         seal=seal,
+        sequence=options.sequence,
     )
 
 

@@ -17,6 +17,7 @@ from tocsin.guard._judging import judged, judged_error
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
+    Advance,
     Flow,
     Join,
     Look,
@@ -133,6 +134,14 @@ class BlockingDriver(Generic[Tx]):
             self._granted = taken
         return taken
 
+    def _advance(self, _step: Advance) -> bool:
+        assert self._granted is not None, "a flow moves the stream of what it was granted"
+        started = monotonic()
+        try:
+            return self._granted.advance(self.wait_left_s)
+        finally:
+            self._spend(started)
+
     def _run(self, step: Run) -> Ran:
         try:
             ran = self._handler(step.signed, step.granted.tx)
@@ -159,6 +168,7 @@ class BlockingDriver(Generic[Tx]):
             Join: _join,
             Wait: _wait,
             Take: _take,
+            Advance: _advance,
             Run: _run,
             Settle: _settle,
             Abandon: _abandon,

@@ -15,6 +15,7 @@ from tocsin.guard._errors import (
     GroupBroken,
     KeyInUse,
     KeyRefused,
+    StoreError,
     StoreUnavailable,
     TransactionBroken,
     TransactionConflict,
@@ -24,6 +25,7 @@ from tocsin.guard._operation import Operation
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import (
     Abandon,
+    Advance,
     Conflicted,
     Flow,
     Held,
@@ -195,6 +197,11 @@ def _waited(claim: Claim, running: Running) -> Flow[Ended | None]:
 
 
 def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> Flow[Ended | Raised]:
+    if claim.position is not None and not (yield from _advanced(granted)):
+        # Remembered like an answer of the handler's: what was older once is older for ever.
+        answer = _problems.SUPERSEDED
+        yield Settle(granted, operation.stored(answer))
+        return Ended(answer, Ending.SUPERSEDED, "its stream has a number as high as its own, or a higher one", claim)
     ran: Ran = yield Run(granted, signed)
     if isinstance(ran, Conflicted):
         yield Abandon(granted)
@@ -223,6 +230,16 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> F
         granted = again
     yield Settle(granted, operation.stored(answer))
     return Ended(answer, ending, claim=claim)
+
+
+def _advanced(granted: Held) -> Flow[bool]:
+    """Whether the claim is newer than all that its stream has applied, which it is from now on."""
+    try:
+        is_newer: bool = yield Advance(granted)
+    except StoreError:
+        yield Abandon(granted)
+        raise
+    return is_newer
 
 
 def _raised(ran: Raised, claim: Claim) -> Ended | Raised:

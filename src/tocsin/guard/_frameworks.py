@@ -5,8 +5,8 @@ Rule: an adapter is imported when its method is called, because a service has on
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, Unpack
+from collections.abc import Awaitable, Callable, Container
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
 from tocsin.guard._declare import Options
 from tocsin.guard._errors import GuardError
@@ -14,15 +14,18 @@ from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._keys import BodyDigest
 from tocsin.guard._kinds import store_for_tasks, store_for_threads
+from tocsin.guard._sequence import Sequence
 from tocsin.guard._store import AsyncStore, Store, Tx
 from tocsin.signing import JsonPointer
 
 if TYPE_CHECKING:  # a service has one framework, and no type stubs
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from tocsin.guard.adapters.robyn import Endpoint
+    from tocsin.guard.adapters.robyn import Endpoint as RobynEndpoint
     from tocsin.guard.adapters.starlette import GuardedRoute
     from tocsin.guard.adapters.wsgi import GuardedApp
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class RouteOptions(TypedDict, total=False):
@@ -35,6 +38,7 @@ class RouteOptions(TypedDict, total=False):
         fingerprint: what must be equal, besides the key, for a request to be a duplicate.
         answer_days: how long duplicates get the stored answer.
         claim_days: how long the claim is kept at all.
+        sequence: how its messages are ordered.
     """
 
     key: JsonPointer | BodyDigest | None
@@ -42,6 +46,7 @@ class RouteOptions(TypedDict, total=False):
     fingerprint: Fingerprint | None
     answer_days: float | None
     claim_days: float | None
+    sequence: Sequence | None
 
 
 class Frameworks(ABC, Generic[Tx]):
@@ -140,7 +145,7 @@ class Frameworks(ABC, Generic[Tx]):
 
         return guarded
 
-    def robyn(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[Callable[..., Any]], Endpoint]":
+    def robyn(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[Callable[..., Any]], RobynEndpoint]":
         """Guard an endpoint of Robyn: a function that takes (request, signed, tx), `async def` or `def`.
 
         Args:
@@ -157,7 +162,7 @@ class Frameworks(ABC, Generic[Tx]):
             raise GuardError(f"guard.robyn: {error}; wanted: pip install 'tocsin[robyn]'") from error
         key, given = _split(options)
 
-        def guarded(handler: Callable[..., Any]) -> "Endpoint":
+        def guarded(handler: Callable[..., Any]) -> "RobynEndpoint":
             who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.robyn"
             if inspect.iscoroutinefunction(handler):
                 tasks = store_for_tasks(self._store, who)
@@ -166,6 +171,60 @@ class Frameworks(ABC, Generic[Tx]):
                 )
             threads = store_for_threads(self._store, who)
             return robyn_endpoint(self.guarded(handler, key=key, name=name, options=given, store=threads), handler)
+
+        return guarded
+
+    def litestar(
+        self, *, name: str | None = None, writes: bool = True, **options: Unpack[RouteOptions]
+    ) -> "Callable[[Endpoint], Endpoint]":
+        """Guard a handler of Litestar's: a function or a controller's method, `async def` or `def`, below @post.
+
+        It is found by name: `tx`, and `signed` if it wants that, beside whatever Litestar provides.
+
+        Args:
+            name: the operation's name, part of every stored key. Default: the whole path template, routers included.
+            writes: False says that the handler writes nothing, and need not take `tx`.
+            options: see RouteOptions.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; the handler does not take `tx`, or is
+                `async def` and the store is for threads, or the other way round; or Litestar is not installed.
+        """
+        try:
+            from tocsin.guard.adapters.litestar import litestar_handler  # noqa: PLC0415  only services on it have it
+        except ModuleNotFoundError as error:
+            raise GuardError(f"guard.litestar: {error}; wanted: pip install 'tocsin[litestar]'") from error
+        key, given = _split(options)
+
+        def guarded(handler: Endpoint) -> Endpoint:
+            store = self._of_endpoint(handler, "guard.litestar")
+            declared = self.guarded(handler, key=key, name=name, options=given, async_store=store)
+            return litestar_handler(declared, handler, writes=writes)
+
+        return guarded
+
+    def quart(
+        self, *, name: str | None = None, **options: Unpack[RouteOptions]
+    ) -> "Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]":
+        """Guard a view of Quart's: a function that takes (signed, tx) and the route's arguments, `async def` or `def`.
+
+        Args:
+            name: the operation's name, part of every stored key. Default: the whole path template, blueprints included.
+            options: see RouteOptions.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; the view is `async def` and the store
+                is for threads, or the other way round; or Quart is not installed.
+        """
+        try:
+            from tocsin.guard.adapters.quart import quart_view  # noqa: PLC0415  only services on it have it
+        except ModuleNotFoundError as error:
+            raise GuardError(f"guard.quart: {error}; wanted: pip install 'tocsin[quart]'") from error
+        key, given = _split(options)
+
+        def guarded(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+            store = self._of_endpoint(handler, "guard.quart")
+            return quart_view(self.guarded(handler, key=key, name=name, options=given, async_store=store), handler)
 
         return guarded
 
@@ -185,5 +244,9 @@ class Frameworks(ABC, Generic[Tx]):
 
 def _split(options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
     return options.get("key"), Options(
-        options.get("remember"), options.get("fingerprint"), options.get("answer_days"), options.get("claim_days")
+        options.get("remember"),
+        options.get("fingerprint"),
+        options.get("answer_days"),
+        options.get("claim_days"),
+        options.get("sequence"),
     )

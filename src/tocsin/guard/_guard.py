@@ -15,6 +15,7 @@ from tocsin.guard._keys import BodyDigest
 from tocsin.guard._kinds import store_for_tasks, store_for_threads
 from tocsin.guard._operation import Operation
 from tocsin.guard._registry import Route, handler_name, registry_of
+from tocsin.guard._sequence import Sequence, check_sequence, check_store
 from tocsin.guard._signed import Signed
 from tocsin.guard._store import AsyncStore, Store, Tx
 from tocsin.guard._sweeping import Sweeping
@@ -52,6 +53,9 @@ class Guard(Frameworks[Tx]):
         answer_days: how long duplicates get the stored answer; then they get its status alone. Default 7.
         claim_days: how long the claim is kept at all. Default: for ever where the key is a business id or no timestamp
             is signed, else a day longer than any retry can arrive.
+        sequence: how the messages of an operation are ordered: sequence(number=json_pointer("/version"),
+            stream=json_pointer("/item")). One that is not newer than all before it is answered 200 `superseded`, and
+            changes nothing. Default: they have no order.
         headers: picks the header fields that duplicates get. Whoever replays a captured request reads the stored
             answer, Set-Cookie too; leave that out here if it must not be.
         seal: encrypts stored answers.
@@ -80,6 +84,7 @@ class Guard(Frameworks[Tx]):
         fingerprint: Fingerprint | None = None,
         answer_days: float | None = None,
         claim_days: float | None = None,
+        sequence: Sequence | None = None,
         headers: HeaderFilter | None = None,
         seal: Seal | None = None,
         wait_s: float = 2.0,
@@ -94,7 +99,8 @@ class Guard(Frameworks[Tx]):
         self._scheme = scheme
         self._keys = keys
         self._store = store
-        self._options = Options(remember, fingerprint, answer_days, claim_days)
+        self._check_order(sequence)
+        self._options = Options(remember, fingerprint, answer_days, claim_days, sequence)
         self._keep = headers
         self._seal = seal
         self._limits = Limits(wait_s, max_body_bytes, max_answer_bytes)
@@ -113,6 +119,7 @@ class Guard(Frameworks[Tx]):
         fingerprint: Fingerprint | None = None,
         answer_days: float | None = None,
         claim_days: float | None = None,
+        sequence: Sequence | None = None,
     ) -> "Callable[[Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]], Callable[P, Response]]":
         """Guard a Flask view: between the route and a function that takes (signed, tx) and the route's arguments.
 
@@ -125,6 +132,7 @@ class Guard(Frameworks[Tx]):
             fingerprint: as for Guard, for this operation.
             answer_days: as for Guard, for this operation.
             claim_days: as for Guard, for this operation.
+            sequence: as for Guard, for this operation.
 
         Raises:
             GuardError: the declaration would let one message take effect twice; or Flask is not installed.
@@ -134,7 +142,7 @@ class Guard(Frameworks[Tx]):
         except ModuleNotFoundError as error:
             raise GuardError(f"guard.flask: {error}; wanted: pip install 'tocsin[flask]'") from error
         store = store_for_threads(self._store, "guard.flask")
-        options = Options(remember, fingerprint, answer_days, claim_days)
+        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
         return lambda handler: flask_view(
             self.guarded(handler, key=key, name=name, options=options, store=store), handler
         )
@@ -148,6 +156,7 @@ class Guard(Frameworks[Tx]):
         fingerprint: Fingerprint | None = None,
         answer_days: float | None = None,
         claim_days: float | None = None,
+        sequence: Sequence | None = None,
     ) -> "Callable[[App], GuardedApp[Tx]]":
         """Guard an ASGI application, which finds scope["tocsin.signed"] and scope["tocsin.tx"].
 
@@ -158,6 +167,7 @@ class Guard(Frameworks[Tx]):
             fingerprint: as for Guard, for this operation.
             answer_days: as for Guard, for this operation.
             claim_days: as for Guard, for this operation.
+            sequence: as for Guard, for this operation.
 
         Raises:
             GuardError: the declaration would let one message take effect twice; or the store is for threads only.
@@ -165,7 +175,7 @@ class Guard(Frameworks[Tx]):
         from tocsin.guard.adapters.asgi import GuardedApp  # noqa: PLC0415  a service on WSGI needs no asyncio
 
         store = store_for_tasks(self._store, "guard.asgi")
-        options = Options(remember, fingerprint, answer_days, claim_days)
+        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
         return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=options, async_store=store), app)
 
     def fastapi(
@@ -178,6 +188,7 @@ class Guard(Frameworks[Tx]):
         fingerprint: Fingerprint | None = None,
         answer_days: float | None = None,
         claim_days: float | None = None,
+        sequence: Sequence | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
         """Guard a FastAPI endpoint: between the path operation and a function that takes `tx`, and perhaps `signed`.
 
@@ -190,6 +201,7 @@ class Guard(Frameworks[Tx]):
             fingerprint: as for Guard, for this operation.
             answer_days: as for Guard, for this operation.
             claim_days: as for Guard, for this operation.
+            sequence: as for Guard, for this operation.
 
         Raises:
             GuardError: the declaration would let one message take effect twice; the endpoint takes no `tx`; it is
@@ -200,7 +212,7 @@ class Guard(Frameworks[Tx]):
             from tocsin.guard.adapters.fastapi import fastapi_endpoint  # noqa: PLC0415  only services on it have it
         except ModuleNotFoundError as error:
             raise GuardError(f"guard.fastapi: {error}; wanted: pip install 'tocsin[fastapi]'") from error
-        options = Options(remember, fingerprint, answer_days, claim_days)
+        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
 
         def guarded(handler: Endpoint) -> Endpoint:
             who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.fastapi"
@@ -243,6 +255,7 @@ class Guard(Frameworks[Tx]):
                 seal=self._seal,
             )
 
+        self._check_order(options.sequence)
         # Once without its name, so that what is wrong with it is said now and not at the first request.
         declared("")
         route = Route(handler_name(handler), name, self._scheme, self._keys, self._shared_secret)
@@ -260,3 +273,8 @@ class Guard(Frameworks[Tx]):
             clock=self._clock,
             sweeping=self._sweeping,
         )
+
+    def _check_order(self, rule: Sequence | None) -> None:
+        if rule is not None:
+            check_sequence(rule, self._scheme)
+            check_store(self._store.declares)

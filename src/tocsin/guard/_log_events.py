@@ -32,6 +32,12 @@ class Ending(Enum):
     NOT_REMEMBERED = "not_remembered", INFO, _HANDLERS, "a status that is not remembered: rolled back, a retry runs"
     REPLAYED = "replayed", DEBUG, _STORED, "a duplicate got the stored answer"
     REPLAYED_STATUS = "replayed_status", DEBUG, _STORED, "a duplicate of a tombstone got its status"
+    SUPERSEDED = (
+        "superseded",
+        INFO,
+        "200",
+        "not newer than what its stream has applied: nothing is, and duplicates get the same answer",
+    )
     TOO_LARGE = "too_large", INFO, "413", "the body is over the cap, and was not hashed"
     REJECTED = "rejected", INFO, "401", "not validly signed; `reason` says why, the answer does not"
     FORGOTTEN = "forgotten", WARNING, "401", "older than a claim that was let go: a clock has gone back"

@@ -7,6 +7,7 @@ from tocsin.guard._answer import Answer, HeaderFilter, Seal, StoredAnswer, encod
 from tocsin.guard._fingerprint import Fingerprint, fingerprint
 from tocsin.guard._keys import KeyRule, key_of
 from tocsin.guard._retention import until_unix_ms
+from tocsin.guard._sequence import Sequence, position_of
 from tocsin.guard._store import Claim
 from tocsin.signing import KeyRing, Message, Scheme, Verified
 
@@ -26,6 +27,7 @@ class Operation:
         claim_days: how long the key is kept at all.
         keep: which header fields duplicates get; None: all.
         seal: encrypts stored answers; None: they are stored as they are.
+        sequence: how its messages are ordered; None: they are not.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Operation:
     claim_days: float
     keep: HeaderFilter | None
     seal: Seal | None
+    sequence: Sequence | None = None
     _kept_ms: tuple[int | None, int | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +51,7 @@ class Operation:
         """The claim of a verified request.
 
         Raises:
-            KeyRefused: it has no usable idempotency key.
+            KeyRefused: it has no usable idempotency key, or no usable sequence number.
         """
         now_ms = round(now_unix * 1000)
         claim_ms, answer_ms = self._kept_ms
@@ -61,6 +64,7 @@ class Operation:
             None if answer_ms is None else now_ms + answer_ms,
             None if claim_ms is None else now_ms + claim_ms,
             self._earliest(verified),
+            None if self.sequence is None else position_of(self.sequence, self.name, message, verified),
         )
 
     def stored(self, answer: Answer) -> StoredAnswer:

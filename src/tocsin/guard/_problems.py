@@ -44,6 +44,19 @@ ANSWER_UNKNOWN = _problem(
 BROKEN = _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be applied as a whole.")
 
 
+# 200, because a 409 would have providers send it again for days, and some of them switch the webhook off then.
+SUPERSEDED = Answer(
+    int(HTTPStatus.OK),
+    (("Content-Type", "application/json"), ("Cache-Control", "no-store")),
+    json.dumps(
+        {
+            "status": "superseded",
+            "detail": "A message as new as this one, or newer, was applied before. Nothing changed.",
+        }
+    ).encode(),
+)
+
+
 def content_too_large(most_bytes: int) -> Answer:
     """413: the body is longer than the guard hashes."""
     return _problem(

@@ -126,6 +126,16 @@ class Take(Step[Held | Record | Forgotten]):
 
 
 @dataclass(slots=True)
+class Advance(Step[bool]):
+    """Move the claim's stream on to its number; False: it is there or beyond. StoreUnavailable, TransactionConflict.
+
+    After either of them the flow has still to abandon what it was granted.
+    """
+
+    granted: Held
+
+
+@dataclass(slots=True)
 class Run(Step[Ran]):
     """Run the handler in the granted transaction."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from tocsin.guard._answer import StoredAnswer
+from tocsin.guard._errors import GuardError
 
 Tx = TypeVar("Tx")
 
@@ -26,12 +27,27 @@ class Declares:
         cross_process: processes that share the store share its claims.
         looks_first: a look costs so little beside a take that it comes before every one. Where both are a round trip,
             all but duplicates would pay for it.
+        ordered: it keeps streams: see Granted.advance.
     """
 
     atomic: bool
     durable: bool
     cross_process: bool
     looks_first: bool = True
+    ordered: bool = False
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Position:
+    """Where a message stands among those that are applied in order.
+
+    Args:
+        stream: the 32 bytes under which its stream's highest number is kept.
+        number: its own, 0 to 2**63 - 1.
+    """
+
+    stream: bytes
+    number: int
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -48,6 +64,7 @@ class Claim:
         claim_until_unix_ms: when the claim may be forgotten; None: never.
         earliest_unix_ms: the earliest moment at which this very message can have been accepted before, from its signed
             timestamp; None where it has none or its claim is kept for ever.
+        position: where it stands in its stream; None: its operation has no order.
     """
 
     key: bytes
@@ -58,6 +75,7 @@ class Claim:
     answer_until_unix_ms: int | None
     claim_until_unix_ms: int | None
     earliest_unix_ms: int | None
+    position: Position | None = None
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -134,6 +152,23 @@ class Granted(ABC, Generic[Tx]):
     @abstractmethod
     def tx(self) -> Tx:
         """What the handler gets: the transaction, without the power to end it."""
+
+    def advance(self, wait_s: float) -> bool:  # noqa: ARG002  for stores that keep streams
+        """Move the stream of the claim's position on to its number, in this transaction; False: it is there or beyond.
+
+        Before the handler runs, and at most once. Whoever moved the stream on and has not ended yet is waited for; and
+        until this transaction ends nobody else moves it. The number goes where the claim goes: what is abandoned
+        leaves none behind.
+
+        Args:
+            wait_s: how long to wait for whoever has moved the stream, in seconds.
+
+        Raises:
+            TransactionConflict: the database undid the transaction for the sake of another one.
+            StoreUnavailable: locked for longer than wait_s, full or down. Either way what is left is to be abandoned.
+            GuardError: the store keeps no streams.
+        """
+        raise GuardError(f"{type(self).__qualname__} keeps no streams; wanted a store that does, or no sequence=")
 
     @abstractmethod
     def settle(self, answer: StoredAnswer) -> None:
@@ -231,6 +266,10 @@ class AsyncGranted(ABC, Generic[Tx]):
     @abstractmethod
     def tx(self) -> Tx:
         """What the handler gets: the transaction, without the power to end it."""
+
+    async def advance_async(self, wait_s: float) -> bool:  # noqa: ARG002  likewise
+        """See Granted.advance."""
+        raise GuardError(f"{type(self).__qualname__} keeps no streams; wanted a store that does, or no sequence=")
 
     @abstractmethod
     async def settle_async(self, answer: StoredAnswer) -> None:

@@ -115,6 +115,10 @@ class ThreadedGranted(AsyncGranted[Tx]):
         """See AsyncGranted."""
         return self._granted.tx
 
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        return await self.thread.run(lambda: self._granted.advance(wait_s))
+
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
         await self._end(lambda: self._granted.settle(answer))

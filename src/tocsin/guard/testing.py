@@ -17,75 +17,39 @@ A case raises AssertionError where the store breaks its word. Order is made by b
 never by waiting for some time.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Barrier, Thread
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._bridge import AsyncSubject, on_tasks
+from tocsin.guard._contract_order import (
+    a_message_is_applied_if_it_is_newer_than_all_before_it,
+    an_abandoned_message_leaves_no_number_behind,
+    an_older_message_waits_for_a_newer_one_that_has_not_ended,
+    of_many_messages_at_once_each_is_newer_than_the_one_before,
+    sweeping_forgets_no_stream,
+)
+from tocsin.guard._contract_subject import (
+    ANSWER,
+    NOW_UNIX_MS,
+    RACERS,
+    WAIT_S,
+    Subject,
+    Tx,
+    claim,
+    granted_of,
+    open_on,
+)
 from tocsin.guard._errors import StoreUnavailable
-from tocsin.guard._store import Claim, Declares, Granted, Record, Store
+from tocsin.guard._store import Declares, Granted, Record, Store
 
 __all__ = ["ANSWER", "CONTRACT", "NOW_UNIX_MS", "AsyncSubject", "Subject", "claim", "kept_by", "on_tasks"]
-
-Tx = TypeVar("Tx")
-
-NOW_UNIX_MS = 1_790_000_000_000
-ANSWER = StoredAnswer(201, b'[["X-Order","17"]]', b"done \xff\x00")
-_WAIT_S = 10.0
-_RACERS = 8
-
-
-class Subject(Protocol[Tx]):
-    """A store under test, with a table of the application beside the claims."""
-
-    def open(self) -> Store[Tx]:
-        """A store over the same database; each call is like another process."""
-        ...
-
-    def write_effect(self, tx: Tx) -> None:
-        """What a handler does: one row in the application's table."""
-        ...
-
-    def effects(self) -> int:
-        """How many of them are committed."""
-        ...
-
-
-def claim(name: str = "order-1", *, taken_unix_ms: int = NOW_UNIX_MS, kept_ms: int | None = None) -> Claim:
-    """A claim for tests.
-
-    Args:
-        name: what the key is made of.
-        taken_unix_ms: the guard's clock.
-        kept_ms: for how long claim and answer are kept; None: for ever.
-    """
-    until = None if kept_ms is None else taken_unix_ms + kept_ms
-    key = hashlib.sha256(name.encode()).digest()
-    return Claim(key, "main", "/order", b"R" + bytes(32), taken_unix_ms, until, until, None)
-
-
-@contextmanager
-def _open(subject: Subject[Tx], count: int = 1) -> Iterator[list[Store[Tx]]]:
-    stores = [subject.open() for _ in range(count)]
-    yield stores
-    # Only after a case that held: one that failed may have left a transaction open, and its own error says more.
-    for store in stores:
-        store.close()
-
-
-def _granted(store: Store[Tx], wanted: Claim) -> Granted[Tx]:
-    taken = store.take(wanted, _WAIT_S)
-    assert isinstance(taken, Granted), f"a free key was not granted: {taken}"
-    return taken
 
 
 def settled_claim_effect_and_answer_are_there_together(subject: Subject[Tx]) -> None:
     """What is settled is read by every other store, with the bytes that were stored."""
-    with _open(subject, 2) as (store, other):
-        granted = _granted(store, claim())
+    with open_on(subject, 2) as (store, other):
+        granted = granted_of(store, claim())
         subject.write_effect(granted.tx)
         granted.settle(ANSWER)
         record = other.look(claim().key)
@@ -95,8 +59,8 @@ def settled_claim_effect_and_answer_are_there_together(subject: Subject[Tx]) -> 
 
 def before_settling_nobody_sees_claim_or_effect(subject: Subject[Tx]) -> None:
     """There is no state in between."""
-    with _open(subject, 2) as (store, other):
-        granted = _granted(store, claim())
+    with open_on(subject, 2) as (store, other):
+        granted = granted_of(store, claim())
         subject.write_effect(granted.tx)
         assert other.look(claim().key) is None
         assert subject.effects() == 0
@@ -105,23 +69,23 @@ def before_settling_nobody_sees_claim_or_effect(subject: Subject[Tx]) -> None:
 
 def abandoned_claim_and_effect_are_gone(subject: Subject[Tx]) -> None:
     """A retry after a roll-back runs."""
-    with _open(subject) as (store,):
-        granted = _granted(store, claim())
+    with open_on(subject) as (store,):
+        granted = granted_of(store, claim())
         subject.write_effect(granted.tx)
         granted.abandon()
         assert store.look(claim().key) is None
         assert subject.effects() == 0
-        _granted(store, claim()).abandon()
+        granted_of(store, claim()).abandon()
 
 
 def a_settled_key_is_not_granted_again(subject: Subject[Tx]) -> None:
     """The answer comes back in the claim's place, to this store and to every other."""
-    with _open(subject, 2) as stores:
-        granted = _granted(stores[0], claim())
+    with open_on(subject, 2) as stores:
+        granted = granted_of(stores[0], claim())
         subject.write_effect(granted.tx)
         granted.settle(ANSWER)
         for store in stores:
-            taken = store.take(claim(), _WAIT_S)
+            taken = store.take(claim(), WAIT_S)
             assert isinstance(taken, Record), f"a settled key was granted again: {taken}"
             assert taken.body == ANSWER.body
     assert subject.effects() == 1
@@ -129,14 +93,14 @@ def a_settled_key_is_not_granted_again(subject: Subject[Tx]) -> None:
 
 def of_many_concurrent_takers_one_is_granted(subject: Subject[Tx]) -> None:
     """Stores of their own, as processes have them; the others get the answer of the one."""
-    start = Barrier(_RACERS)
+    start = Barrier(RACERS)
     records: list[Record] = []
     errors: list[BaseException] = []
 
     def race(store: Store[Tx]) -> None:
         try:
             start.wait()
-            taken = store.take(claim(), _WAIT_S)
+            taken = store.take(claim(), WAIT_S)
             if isinstance(taken, Granted):
                 subject.write_effect(taken.tx)
                 taken.settle(ANSWER)
@@ -145,7 +109,7 @@ def of_many_concurrent_takers_one_is_granted(subject: Subject[Tx]) -> None:
         except BaseException as error:  # noqa: BLE001  reported by the assertion below
             errors.append(error)
 
-    with _open(subject, _RACERS) as stores:
+    with open_on(subject, RACERS) as stores:
         racers = [Thread(target=race, args=(store,)) for store in stores]
         for racer in racers:
             racer.start()
@@ -153,14 +117,14 @@ def of_many_concurrent_takers_one_is_granted(subject: Subject[Tx]) -> None:
             racer.join()
     assert not errors, f"a racer failed: {errors[0]!r}"
     assert subject.effects() == 1, f"{subject.effects()} effects of one key"
-    assert [record.body for record in records] == [ANSWER.body] * (_RACERS - 1)
+    assert [record.body for record in records] == [ANSWER.body] * (RACERS - 1)
 
 
 def different_keys_are_both_granted(subject: Subject[Tx]) -> None:
     """One settled key is in no other's way."""
-    with _open(subject) as (store,):
+    with open_on(subject) as (store,):
         for name in ("order-1", "order-2"):
-            granted = _granted(store, claim(name))
+            granted = granted_of(store, claim(name))
             subject.write_effect(granted.tx)
             granted.settle(ANSWER)
     assert subject.effects() == 2  # noqa: PLR2004  one a key
@@ -168,8 +132,8 @@ def different_keys_are_both_granted(subject: Subject[Tx]) -> None:
 
 def a_taker_that_waits_too_long_is_told_so_and_writes_nothing(subject: Subject[Tx]) -> None:
     """Locked is StoreUnavailable, in bounded time, whoever holds the lock."""
-    with _open(subject, 2) as (store, other):
-        granted = _granted(store, claim("order-1"))
+    with open_on(subject, 2) as (store, other):
+        granted = granted_of(store, claim("order-1"))
         try:
             taken = other.take(claim("order-1"), 0.05)
         except StoreUnavailable:
@@ -177,22 +141,22 @@ def a_taker_that_waits_too_long_is_told_so_and_writes_nothing(subject: Subject[T
         finally:
             granted.abandon()
         assert taken is None, f"two hold one key: {taken}"
-        _granted(other, claim("order-1")).abandon()
+        granted_of(other, claim("order-1")).abandon()
 
 
 def an_expired_claim_is_granted_again(subject: Subject[Tx]) -> None:
     """From the moment on at which it may be forgotten, and not before."""
-    with _open(subject) as (store,):
-        _granted(store, claim(kept_ms=1000)).settle(ANSWER)
-        assert isinstance(store.take(claim(taken_unix_ms=NOW_UNIX_MS + 999), _WAIT_S), Record)
-        _granted(store, claim(taken_unix_ms=NOW_UNIX_MS + 1000)).abandon()
+    with open_on(subject) as (store,):
+        granted_of(store, claim(kept_ms=1000)).settle(ANSWER)
+        assert isinstance(store.take(claim(taken_unix_ms=NOW_UNIX_MS + 999), WAIT_S), Record)
+        granted_of(store, claim(taken_unix_ms=NOW_UNIX_MS + 1000)).abandon()
 
 
 def sweeping_lets_go_of_what_is_due_and_of_nothing_else(subject: Subject[Tx]) -> None:
     """A claim that is kept for ever survives every sweep."""
-    with _open(subject) as (store,):
-        _granted(store, claim("short", kept_ms=1000)).settle(ANSWER)
-        _granted(store, claim("for ever")).settle(ANSWER)
+    with open_on(subject) as (store,):
+        granted_of(store, claim("short", kept_ms=1000)).settle(ANSWER)
+        granted_of(store, claim("for ever")).settle(ANSWER)
         store.sweep(NOW_UNIX_MS + 999)
         assert store.look(claim("short").key) is not None
         store.sweep(NOW_UNIX_MS + 1000)
@@ -210,6 +174,11 @@ CONTRACT = (
     a_taker_that_waits_too_long_is_told_so_and_writes_nothing,
     an_expired_claim_is_granted_again,
     sweeping_lets_go_of_what_is_due_and_of_nothing_else,
+    a_message_is_applied_if_it_is_newer_than_all_before_it,
+    an_abandoned_message_leaves_no_number_behind,
+    an_older_message_waits_for_a_newer_one_that_has_not_ended,
+    of_many_messages_at_once_each_is_newer_than_the_one_before,
+    sweeping_forgets_no_stream,
 )
 
 _NEEDS_ATOMIC = (before_settling_nobody_sees_claim_or_effect, abandoned_claim_and_effect_are_gone)
@@ -218,7 +187,11 @@ _NEEDS_CROSS_PROCESS = (
     a_settled_key_is_not_granted_again,
     of_many_concurrent_takers_one_is_granted,
     a_taker_that_waits_too_long_is_told_so_and_writes_nothing,
+    a_message_is_applied_if_it_is_newer_than_all_before_it,
+    an_older_message_waits_for_a_newer_one_that_has_not_ended,
+    of_many_messages_at_once_each_is_newer_than_the_one_before,
 )
+_NEEDS_ORDER = CONTRACT[CONTRACT.index(a_message_is_applied_if_it_is_newer_than_all_before_it) :]
 
 
 def kept_by(declares: Declares) -> tuple[Callable[[Any], None], ...]:
@@ -232,4 +205,5 @@ def kept_by(declares: Declares) -> tuple[Callable[[Any], None], ...]:
         for case in CONTRACT
         if (declares.atomic or case not in _NEEDS_ATOMIC)
         and (declares.cross_process or case not in _NEEDS_CROSS_PROCESS)
+        and (declares.ordered or case not in _NEEDS_ORDER)
     )

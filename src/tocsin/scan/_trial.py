@@ -71,7 +71,11 @@ class Trial:
 
 
 def delivery_facts(delivery: Delivery) -> dict[str, Json]:
-    """How a burst was delivered, as a report shows it."""
+    """How a burst was delivered, as a report shows it.
+
+    Over QUIC no kernel counts what left, so `proof` says "unverified", and `datagrams` how many sends the release took.
+    """
+    sends: dict[str, Json] = {"datagrams": delivery.datagrams} if delivery.datagrams else {}
     return {
         "protocol": delivery.protocol,
         "style": delivery.style,
@@ -79,4 +83,5 @@ def delivery_facts(delivery: Delivery) -> dict[str, Json]:
         "send_skew_us": delivery.send_skew_us,
         "proof": delivery.proof,
         "because": delivery.choice,
+        **sends,
     }

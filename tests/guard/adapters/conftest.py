@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from tests.guard.adapters.asgi_client import Loop
+from tests.guard.adapters.fastapi_shop import Shop, selling
 from tests.guard.adapters.on_asgi import OnASGI, OnLoop
 from tests.guard.adapters.on_django import OnDjango, OnDjangoRest, OnDjangoTasks
 from tests.guard.adapters.on_fastapi import OnFastAPI, OnFastAPIThreads
 from tests.guard.adapters.on_flask import OnFlask
+from tests.guard.adapters.on_litestar import OnLitestar, OnLitestarThreads
+from tests.guard.adapters.on_quart import OnQuart, OnQuartThreads
 from tests.guard.adapters.on_robyn import OnRobyn, OnRobynTasks
 from tests.guard.adapters.on_starlette import OnStarlette, OnStarletteThreads
 from tests.guard.adapters.on_wsgi import OnWSGI
@@ -21,6 +24,10 @@ ADAPTERS: tuple[type[Service], ...] = (
     OnFastAPIThreads,
     OnStarlette,
     OnStarletteThreads,
+    OnLitestar,
+    OnLitestarThreads,
+    OnQuart,
+    OnQuartThreads,
     OnWSGI,
     OnRobyn,
     OnRobynTasks,
@@ -65,3 +72,17 @@ def make(adapter: type[Service], tmp_path: Path) -> Iterator[Callable[..., Servi
 def service(make: Callable[..., Service]) -> Service:
     """The usual service: hex HMAC of the body, order_id as the key."""
     return make()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, loop: Loop) -> Iterator[Shop]:
+    """An application on FastAPI, without a route."""
+    made = Shop(tmp_path / "orders.db", loop)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture(params=["async def", "def"])
+def sells(request: pytest.FixtureRequest, shop: Shop) -> Shop:
+    """That, taking orders, in both kinds of functions."""
+    return selling(shop, request.param)

@@ -3,8 +3,7 @@
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from threading import Event
 from typing import Any
 from weakref import ref
@@ -15,9 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.background import BackgroundTask
 
-from tests.guard.adapters.asgi_client import Exchange, Loop
+from tests.guard.adapters.asgi_client import Exchange
+from tests.guard.adapters.fastapi_shop import KEY, NOW, OrderIn, Shop
 from tests.guard.adapters.service import Reply
-from tests.guard.adapters.test_fastapi import KEY, NOW, OrderIn, Shop
 from tests.guard.shop import HEX, SECRET
 from tocsin.guard import Transaction
 from tocsin.guard.stores.sqlite import _group
@@ -31,13 +30,6 @@ LONG_S = 30.0
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes here, a group is not closed for its age."""
     monkeypatch.setattr(_group, "LONGEST_S", 60.0)
-
-
-@pytest.fixture
-def shop(tmp_path: Path, loop: Loop) -> Iterator[Shop]:
-    made = Shop(tmp_path / "orders.db", loop)
-    yield made
-    made.store.close()
 
 
 class Commits:

@@ -10,7 +10,7 @@ from tests.guard.adapters.service import Service
 from tocsin.guard import GuardError
 
 
-@pytest.mark.parametrize("framework", ["starlette", "robyn"])
+@pytest.mark.parametrize("framework", ["starlette", "robyn", "litestar", "quart"])
 def test_what_is_not_installed_is_named(framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service: Service = OnWSGI(tmp_path / "orders.db")
     for name in [
@@ -38,7 +38,7 @@ def test_the_kind_of_store_has_to_fit_the_kind_of_handler(tmp_path: Path) -> Non
 
     service = OnWSGI(tmp_path / "orders.db", shared_secret=True)
     store = service.guard._store
-    for framework in ("starlette", "robyn"):
+    for framework in ("starlette", "robyn", "litestar", "quart"):
         for kind, handler in ((ForThreads, on_a_task), (ForTasks, on_a_thread)):
             service.guard._store = kind()  # type: ignore[assignment]
             with pytest.raises(GuardError, match=rf"guarded by guard.{framework}, runs on .*{kind.__name__}"):

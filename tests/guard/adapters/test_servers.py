@@ -27,11 +27,11 @@ def hypercorn(fd: int) -> list[str]:
     return ["hypercorn", f"--bind=fd://{fd}", "--log-level=warning"]
 
 
-def serving(server: ServerOptions, workers: int, database: Path) -> Server:
+def serving(server: ServerOptions, workers: int, database: Path, app: str = APP) -> Server:
     """The service, on a socket that listens before it does: no request is refused while it starts."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     module, *options = server(listener.fileno())
-    command = [sys.executable, "-m", module, APP, *options, f"--workers={workers}"]
+    command = [sys.executable, "-m", module, app, *options, f"--workers={workers}"]
     return Server(command, environment(database), ready=workers, listener=listener)
 
 
@@ -56,6 +56,24 @@ def test_64_identical_requests_at_once_have_one_effect_and_identical_answers(
             assert again.status == 201
             assert sum(("idempotent-replayed", "true") in reply.headers for reply in [*replies, again]) == 64
     assert orders_in(database) == list(PATHS)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("server", [uvicorn, hypercorn], ids=lambda server: server.__name__)
+@pytest.mark.parametrize("app", ["orders_litestar:app", "orders_quart:app"])
+def test_64_identical_requests_at_once_to_litestar_and_to_quart(
+    tmp_path: Path, app: str, server: ServerOptions, workers: int
+) -> None:
+    """In both kinds of handlers."""
+    database = tmp_path / "orders.db"
+    with serving(server, workers, database, app) as running:
+        for path in ("/order", "/order/on-a-thread"):
+            replies = together(64, lambda path=path: send(running, path, path))  # type: ignore[misc]
+            again = send(running, path, path)
+            assert {reply.stored() for reply in [*replies, again]} == {again.stored()}
+            assert again.status == 201
+            assert sum(("idempotent-replayed", "true") in reply.headers for reply in [*replies, again]) == 64
+    assert orders_in(database) == ["/order", "/order/on-a-thread"]
 
 
 def test_two_processes_answer_different_requests_at_once_without_a_fault(tmp_path: Path) -> None:

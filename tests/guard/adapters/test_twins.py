@@ -13,12 +13,19 @@ import pytest
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, Request
 
-from tests.guard.adapters import test_asgi, test_fastapi, test_fastapi_last_word, test_starlette, test_wsgi
+from tests.guard.adapters import (
+    test_asgi,
+    test_fastapi,
+    test_fastapi_errors,
+    test_fastapi_last_word,
+    test_starlette,
+    test_wsgi,
+)
 from tests.guard.adapters.asgi_client import Loop
+from tests.guard.adapters.fastapi_shop import Shop, selling
 from tests.guard.adapters.on_asgi import OnASGI
 from tests.guard.adapters.on_starlette import OnStarlette
 from tests.guard.adapters.on_wsgi import OnWSGI
-from tests.guard.adapters.test_fastapi import Shop, selling
 from tests.guard.shop import SECRET
 from tocsin.guard import Guard, _asgi, _starlette, _threads, _wsgi
 from tocsin.guard._answer import Answer, StoredAnswer
@@ -217,12 +224,12 @@ def on_starlette(path: Path, loop: Loop) -> OnStarlette:
 TWINS = [
     Twin(
         commit_after_the_first_byte,
-        test_fastapi.test_a_commit_that_fails_is_answered_as_such_and_no_byte_of_another_answer_leaves,
+        test_fastapi_errors.test_a_commit_that_fails_is_answered_as_such_and_no_byte_of_another_answer_leaves,
         Shop,
     ),
     Twin(
         a_dependency_with_yield_in_place_of_the_route,
-        test_fastapi.test_a_commit_that_fails_is_answered_as_such_and_no_byte_of_another_answer_leaves,
+        test_fastapi_errors.test_a_commit_that_fails_is_answered_as_such_and_no_byte_of_another_answer_leaves,
         Shop,
     ),
     Twin(

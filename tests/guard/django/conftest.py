@@ -25,7 +25,7 @@ def settings(vendor: str, request: pytest.FixtureRequest, tmp_path: Path) -> dic
         return sqlite(tmp_path / "shop.db")
     made = request.getfixturevalue("database")
     # With the tables of the migration, not of PostgresStore.
-    made.query("DROP TABLE tocsin_claims, tocsin_forgotten")
+    made.query("DROP TABLE tocsin_claims, tocsin_forgotten, tocsin_sequences")
     return postgresql(made)
 
 

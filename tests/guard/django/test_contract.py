@@ -45,5 +45,5 @@ def test_django_keeps_the_contract_also_where_transactions_see_a_snapshot(
 
 
 def test_django_declares_what_it_promises(site: Project, vendor: str) -> None:
-    promised = Declares(atomic=True, durable=True, cross_process=True, looks_first=vendor == "sqlite")
+    promised = Declares(atomic=True, durable=True, cross_process=True, looks_first=vendor == "sqlite", ordered=True)
     assert DjangoStore(site.alias()).declares == promised

@@ -10,7 +10,7 @@ from tests.guard.mariadb.server import Database, empty_on
 from tests.guard.mariadb.shop import MariaDBShop
 from tests.guard.mariadb.test_innodb import settled
 from tocsin.cli import main
-from tocsin.guard import GuardError, StoreUnavailable
+from tocsin.guard import GuardError, StoreUnavailable, json_pointer, sequence
 from tocsin.guard.stores.mariadb import MariaDBStore
 from tocsin.guard.stores.mariadb._admin import administration
 from tocsin.guard.testing import NOW_UNIX_MS, claim
@@ -51,6 +51,15 @@ def test_claims_are_listed_shown_and_exported(shop: MariaDBShop, tocsin: Tocsin,
     assert receipt not in text
     assert tocsin("export", "--answers") == 0
     assert json.loads(capsys.readouterr().out)["body_base64"] is not None
+
+
+def test_streams_are_listed_and_counted(make_shop: Callable[..., MariaDBShop], tocsin: Tocsin, capsys: Output) -> None:
+    shop = make_shop(guard={"sequence": sequence(number=json_pointer("/version"))})
+    assert {shop.order(f"{version}", version=version).status_code for version in (41, 7)} == {201, 200}
+    assert tocsin("streams") == 0
+    _, stream, count = capsys.readouterr().out.splitlines()
+    assert stream.split()[3:] == ["41", "main", "/order"]
+    assert count.startswith("1 in all")
 
 
 def test_filters_are_the_same(database: Database, tocsin: Tocsin, capsys: Output) -> None:

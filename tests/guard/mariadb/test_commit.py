@@ -13,9 +13,10 @@ from lab._mariadb import CARELESS, MariaDB, missing
 from tests.guard.mariadb.conftest import MakeShop
 from tests.guard.mariadb.relay import Cut, Relay
 from tests.guard.mariadb.server import WAITING, Database, database_on, is_there
-from tests.guard.mariadb.shop import MariaDBShop, write_order
+from tests.guard.mariadb.shop import MariaDBShop
 from tests.guard.mariadb.test_innodb import LONG_S, granted
 from tests.guard.postgres.test_commit import forked, kill
+from tests.guard.server_shop import nothing_is_kept, write_order
 from tocsin.guard import GuardError, Signed
 from tocsin.guard.stores import Record
 from tocsin.guard.stores.mariadb import MariaDBStore
@@ -35,13 +36,6 @@ def _is_gone(number: int, ask: Callable[..., Any]) -> bool:
     return not ask("SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %s", number)
 
 
-def nothing_is_kept(shop: MariaDBShop) -> None:
-    assert (shop.database.orders, shop.database.claims) == ([], 0)
-    shop.handler = write_order
-    assert shop.order().status_code == 201
-    assert shop.database.orders == ["17"]
-
-
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
 def test_a_connection_that_is_lost_at_commit_is_found_out_by_taking_the_claim_again(
     cut: Cut, relayed: MakeShop, relay: Relay
@@ -58,7 +52,8 @@ def test_a_connection_that_is_lost_at_commit_is_found_out_by_taking_the_claim_ag
 
 def test_a_lost_commit_that_lands_late_is_waited_for(relayed: MakeShop, relay: Relay, database: Database) -> None:
     """A plain SELECT would run before it lands, see nothing, and the service would say that nothing was applied."""
-    shop = relayed(guard={"wait_s": 30})
+    # Longer than the order below can take on any machine: what is waited for is the other one, and never the clock.
+    shop = relayed(guard={"wait_s": 120})
     relay.cut = Cut.HOLD
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(shop.order)
@@ -66,7 +61,7 @@ def test_a_lost_commit_that_lands_late_is_waited_for(relayed: MakeShop, relay: R
         database.until(lambda ask: running.done() or bool(ask(WAITING, 1)[0][0]))
         relay.let_go()
         answer = running.result()
-    assert answer.status_code == 201
+    assert answer.status_code == 201, answer.text
     assert (shop.runs, database.orders) == (1, ["17"])
     assert answer.headers["Idempotent-Replayed"] == "true"
 

@@ -31,4 +31,4 @@ def test_mariadb_keeps_the_contract_of_a_store_when_tasks_use_it(
 
 @pytest.mark.parametrize("store", [MariaDBStore, AsyncMariaDBStore])
 def test_mariadb_declares_what_it_promises(store: Any) -> None:
-    assert store.declares == Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+    assert store.declares == Declares(atomic=True, durable=True, cross_process=True, looks_first=False, ordered=True)

@@ -14,7 +14,8 @@ import pytest
 from lab._mariadb import CARELESS, MariaDB, missing
 from tests.guard.mariadb.conftest import MakeShop
 from tests.guard.mariadb.server import WAITING, Database, database_on
-from tests.guard.mariadb.shop import MariaDBShop, order_id_of, write_order
+from tests.guard.mariadb.shop import MariaDBShop
+from tests.guard.server_shop import nothing_is_kept, order_id_of, write_order
 from tocsin.guard import GuardError, Signed, TransactionMisuse
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import KeyInUse, StoreUnavailable
@@ -39,13 +40,6 @@ def settled(store: MariaDBStore, name: str = "order-1", **more: Any) -> None:
 def saying(database: Database, *settings: str) -> Callable[[], Any]:
     """What opens connections with settings of the application's own."""
     return partial(database.connect, autocommit=False, init_command=f"SET {', '.join(settings)}")
-
-
-def nothing_is_kept(shop: MariaDBShop) -> None:
-    assert (shop.database.orders, shop.database.claims) == ([], 0)
-    shop.handler = write_order
-    assert shop.order().status_code == 201
-    assert shop.database.orders == ["17"]
 
 
 def test_a_claim_locks_no_gap_in_which_others_write_theirs(make_store: MakeStore) -> None:

@@ -9,7 +9,7 @@ from tocsin.guard.stores import Declares
 from tocsin.guard.stores.memory import MemoryStore
 from tocsin.guard.testing import CONTRACT, kept_by, on_tasks
 
-DECLARED = Declares(atomic=True, durable=False, cross_process=False)
+DECLARED = Declares(atomic=True, durable=False, cross_process=False, ordered=True)
 
 
 def run(case: Callable[[Any], None], subject: MemorySubject, kind: str) -> None:

@@ -11,7 +11,7 @@ from tests.guard.postgres.cluster import Cluster, Database
 from tests.guard.postgres.shop import PostgresShop
 from tests.guard.test_flask_concurrency import together
 from tocsin.cli import main
-from tocsin.guard import StoreUnavailable
+from tocsin.guard import StoreUnavailable, json_pointer, sequence
 from tocsin.guard.stores import Granted
 from tocsin.guard.stores.postgres import PostgresStore, schema_sql
 from tocsin.guard.testing import ANSWER, NOW_UNIX_MS, claim
@@ -59,6 +59,15 @@ def test_claims_are_listed_shown_and_exported(shop: PostgresShop, tocsin: Tocsin
     assert receipt not in text
     assert tocsin("export", "--answers") == 0
     assert json.loads(capsys.readouterr().out)["body_base64"] is not None
+
+
+def test_streams_are_listed_and_counted(make_shop: Callable[..., PostgresShop], tocsin: Tocsin, capsys: Output) -> None:
+    shop = make_shop(guard={"sequence": sequence(number=json_pointer("/version"))})
+    assert {shop.order(f"{version}", version=version).status_code for version in (41, 7)} == {201, 200}
+    assert tocsin("streams") == 0
+    _, stream, count = capsys.readouterr().out.splitlines()
+    assert stream.split()[3:] == ["41", "main", "/order"]
+    assert count.startswith("1 in all")
 
 
 def test_filters_are_the_same(database: Database, tocsin: Tocsin, capsys: Output) -> None:

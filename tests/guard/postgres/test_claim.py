@@ -14,7 +14,7 @@ import pytest
 from tests.guard.postgres.cluster import Database
 from tests.guard.postgres.conftest import MakeShop
 from tests.guard.postgres.relay import Relay
-from tests.guard.postgres.shop import order_id_of, write_order
+from tests.guard.server_shop import order_id_of, write_order
 from tests.guard.test_flask_concurrency import together
 from tocsin.guard import Signed, StoreUnavailable
 from tocsin.guard.stores import Forgotten, Granted, Record

@@ -16,7 +16,8 @@ import pytest
 from tests.guard.postgres.cluster import WAITING, Cluster, Database
 from tests.guard.postgres.conftest import MakeShop
 from tests.guard.postgres.relay import Cut, Relay
-from tests.guard.postgres.shop import PostgresShop, write_order
+from tests.guard.postgres.shop import PostgresShop
+from tests.guard.server_shop import nothing_is_kept, write_order
 from tocsin.guard import Signed, TransactionMisuse
 from tocsin.guard.stores.postgres import Transaction
 
@@ -44,13 +45,6 @@ def forked(task: Callable[[], object]) -> int:
 def kill(child: int) -> None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-
-
-def nothing_is_kept(shop: PostgresShop) -> None:
-    assert (shop.database.orders, shop.database.claims) == ([], 0)
-    shop.handler = write_order
-    assert shop.order().status_code == 201
-    assert shop.database.orders == ["17"]
 
 
 def test_commit_counts_only_by_its_tag(shop: PostgresShop, caplog: pytest.LogCaptureFixture) -> None:

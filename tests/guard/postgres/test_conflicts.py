@@ -13,7 +13,8 @@ from psycopg import IsolationLevel
 
 from tests.guard.postgres.cluster import Database
 from tests.guard.postgres.conftest import MakeShop
-from tests.guard.postgres.shop import PostgresShop, order_id_of, write_order
+from tests.guard.postgres.shop import PostgresShop
+from tests.guard.server_shop import order_id_of, write_order
 from tests.guard.shop import HEX, SECRET
 from tocsin.guard import Guard, Signed, json_pointer
 from tocsin.guard.stores.postgres import PostgresStore, Transaction

@@ -30,5 +30,5 @@ def test_postgres_keeps_the_contract_of_a_store_also_where_transactions_see_a_sn
 
 @pytest.mark.parametrize("store", [PostgresStore, AsyncPostgresStore])
 def test_postgres_declares_what_it_promises(store: Any) -> None:
-    promised = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+    promised = Declares(atomic=True, durable=True, cross_process=True, looks_first=False, ordered=True)
     assert store.declares == promised

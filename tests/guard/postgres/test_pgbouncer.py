@@ -7,8 +7,9 @@ import pytest
 
 from tests.guard.postgres.cluster import Bouncer, Database, bouncer
 from tests.guard.postgres.conftest import MakeShop
-from tests.guard.postgres.shop import PostgresShop, write_order
+from tests.guard.postgres.shop import PostgresShop
 from tests.guard.postgres.test_setup import NAMES, settings_of
+from tests.guard.server_shop import write_order
 from tests.guard.test_flask_concurrency import together
 from tocsin.guard import Signed
 from tocsin.guard.stores.postgres import PostgresStore, Transaction, _settings

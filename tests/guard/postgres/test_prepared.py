@@ -8,7 +8,8 @@ import pytest
 from tests.guard.postgres.cluster import Database
 from tests.guard.postgres.conftest import MakeShop
 from tests.guard.postgres.relay import Relay
-from tests.guard.postgres.shop import PostgresShop, write_order
+from tests.guard.postgres.shop import PostgresShop
+from tests.guard.server_shop import write_order
 from tocsin.guard import Signed
 from tocsin.guard.stores.postgres import Transaction, _claims
 

@@ -12,7 +12,8 @@ import pytest
 from lab._postgres import free_port
 from tests.guard.postgres.cluster import Cluster, Database
 from tests.guard.postgres.conftest import MakeShop
-from tests.guard.postgres.shop import PostgresShop, write_order
+from tests.guard.postgres.shop import PostgresShop
+from tests.guard.server_shop import write_order
 from tests.guard.test_flask_concurrency import together
 from tocsin.guard import GuardError, Signed, StoreUnavailable, TransactionMisuse
 from tocsin.guard.stores import Granted

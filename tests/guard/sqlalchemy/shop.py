@@ -12,10 +12,14 @@ from werkzeug.test import TestResponse
 from tests.guard.shop import HEX, SECRET, Clock
 from tests.guard.sqlalchemy.backends import Backend, Order
 from tocsin.guard import Guard, Signed, json_pointer
+from tocsin.guard.stores import Granted
 from tocsin.guard.stores.sqlalchemy import SQLAlchemyStore
+from tocsin.guard.testing import claim
 from tocsin.signing import KeyRing, Message, sign
 
 Handler = Callable[[Signed, Any], Any]
+LONG_S = 30.0
+SERVERS = ["postgresql", "mariadb"]
 
 
 def order_id_of(signed: Signed) -> str:
@@ -68,3 +72,19 @@ class Shop:
         body = json.dumps({"order_id": order_id} | more).encode()
         headers = sign(Message("POST", "/order", (), body), HEX, SECRET, now=self.clock.now)
         return self.app.test_client(use_cookies=False).post("/order", data=body, headers=list(headers), buffered=True)
+
+
+MakeShop = Callable[..., Shop]
+
+
+def granted(store: SQLAlchemyStore, name: str = "order-1", **more: Any) -> Granted[Any]:
+    taken = store.take(claim(name, **more), LONG_S)
+    assert isinstance(taken, Granted)
+    return taken
+
+
+def nothing_is_kept(shop: Shop) -> None:
+    assert (shop.backend.orders, shop.backend.claims) == ([], 0)
+    shop.handler = write_order
+    assert shop.order().status_code == 201
+    assert shop.backend.orders == ["17"]

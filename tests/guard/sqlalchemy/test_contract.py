@@ -80,5 +80,7 @@ def test_sqlalchemy_keeps_the_contract_of_a_store_on_every_database(
 
 
 def test_sqlalchemy_declares_what_the_database_promises(backend: Backend) -> None:
-    promised = Declares(atomic=True, durable=True, cross_process=True, looks_first=backend.name == "sqlite")
+    promised = Declares(
+        atomic=True, durable=True, cross_process=True, looks_first=backend.name == "sqlite", ordered=True
+    )
     assert SQLAlchemyStore(backend.engine()).declares == promised

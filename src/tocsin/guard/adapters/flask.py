@@ -20,12 +20,11 @@ from tocsin.guard._guarded import Guarded
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
+from tocsin.guard._werkzeug import LEAST_FAILURE, path_template, status_of
 from tocsin.signing import Message
 from tocsin.signing.servers import wsgi_target
 
 P = ParamSpec("P")
-
-_LEAST_FAILURE = 500
 
 
 def flask_view(
@@ -41,7 +40,7 @@ def flask_view(
     @wraps(handler)
     def view(*args: P.args, **kwargs: P.kwargs) -> Response:
         if not guarded.is_named:
-            guarded.name(_path_template(handler))
+            guarded.name(path_template(handler, current_app.url_map, current_app.view_functions))
         most_bytes = min(guarded.limits.max_body_bytes, request.max_content_length or guarded.limits.max_body_bytes)
         try:
             message = _message(request, most_bytes, guarded.public_origin)
@@ -55,7 +54,7 @@ def flask_view(
                 produced.append(rendered)
                 return Returned(_answer(rendered, guarded.limits.max_answer_bytes))
             except HTTPException as error:
-                if (error.get_response().status_code if error.code is None else error.code) >= _LEAST_FAILURE:
+                if status_of(error) >= LEAST_FAILURE:
                     raise
                 rendered = current_app.make_response(current_app.handle_user_exception(error))
                 produced.append(rendered)
@@ -105,22 +104,3 @@ def _check_handler(handler: Callable[..., object]) -> None:
         raise GuardError(f"{handler.__qualname__} is async; guard.flask wants a plain function")
     if next(iter(inspect.signature(handler).parameters), "") == "self":
         raise GuardError(f"{handler.__qualname__} is a method; guard.flask wants a function that takes (signed, tx)")
-
-
-def _path_template(handler: Callable[..., object]) -> str:
-    """The one path under which a handler is registered.
-
-    Raises:
-        GuardError: there are several, or none.
-    """
-    views = current_app.view_functions
-    plain = inspect.unwrap(handler)
-    found = {
-        rule.rule
-        for rule in current_app.url_map.iter_rules()
-        if rule.endpoint in views and inspect.unwrap(views[rule.endpoint]) is plain
-    }
-    if len(found) != 1:
-        paths = ", ".join(sorted(found)) or "none"
-        raise GuardError(f"{handler.__qualname__} is registered under {len(found)} paths ({paths}); wanted a name=")
-    return found.pop()

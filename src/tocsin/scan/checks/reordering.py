@@ -182,14 +182,15 @@ def _violated(summary: str, facts: dict[str, Json], history: History | None, *, 
         Evidence(summary, facts | {"also_sequential": also_sequential}, history),
         severity=Severity.HIGH,
         remedy=_REMEDY,
-        # It remembers messages one by one; what is newer than what, only the service's own write can compare.
+        # The call for this plan would not say sequence=, and without it messages are remembered one by one.
         guard_helps=False,
     )
 
 
 _REMEDY = (
     "Let the write compare: UPDATE ... SET version = :new WHERE id = :id AND version < :new, and answer 200 to what "
-    "changes no row; a look at the version before the write leaves a window."
+    "changes no row; a look at the version before the write leaves a window. Or name the number to the guard, with "
+    "sequence=sequence(number=..., stream=...): it compares in the transaction of the claim, before the handler runs."
 )
 
 CHECK = Check(

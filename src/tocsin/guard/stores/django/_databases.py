@@ -106,6 +106,10 @@ class Database(ABC):
         """Let go of an old claim under this one's key, in a transaction of its own."""
 
     @abstractmethod
+    def advance(self, raw: Any, claim: Claim, wait_s: float) -> bool:  # noqa: ANN401  likewise
+        """Move the claim's stream on to its number, in the open transaction; False: it is there or beyond."""
+
+    @abstractmethod
     def settle(self, raw: Any, claim: Claim, answer: StoredAnswer, written: Written) -> bool:  # noqa: ANN401  likewise
         """Write the answer; False: the claim is not there any more, or not in this transaction."""
 
@@ -134,6 +138,18 @@ class Database(ABC):
 def milliseconds(wait_s: float) -> int:
     """For bounds to which 0 means for ever, or not at all."""
     return max(1, round(wait_s * 1000))
+
+
+def stream_values(claim: Claim) -> dict[str, object]:
+    """The columns of a stream that a claim moves on."""
+    assert claim.position is not None, "only what has a position is ordered"
+    return {
+        "stream": claim.position.stream,
+        "number": claim.position.number,
+        "tenant": claim.tenant,
+        "operation": claim.operation,
+        "moved": claim.taken_unix_ms,
+    }
 
 
 def claim_values(claim: Claim) -> dict[str, object]:

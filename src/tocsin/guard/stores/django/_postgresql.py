@@ -14,7 +14,7 @@ from tocsin.guard import _log
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._keys import KEY_VERSION
 from tocsin.guard._store import Claim, Forgotten, Record
-from tocsin.guard.stores.django._databases import Database, Trouble, Written, claim_values, milliseconds
+from tocsin.guard.stores.django._databases import Database, Trouble, Written, claim_values, milliseconds, stream_values
 
 _BOUND = """
     set_config('lock_timeout', %(wait)s,
@@ -38,6 +38,14 @@ _FORGOTTEN = """
 _READ = """
     SELECT fingerprint, status, headers, body, answer_until_unix_ms, claim_until_unix_ms
     FROM tocsin_claims WHERE key = %(key)s
+"""
+_ADVANCE = f"""
+    INSERT INTO tocsin_sequences AS s (stream, number, tenant, operation, moved_unix_ms)
+    SELECT %(stream)s, %(number)s, %(tenant)s, %(operation)s, %(moved)s WHERE {_BOUND} IS NOT NULL
+    ON CONFLICT (stream) DO UPDATE SET number = excluded.number, moved_unix_ms = excluded.moved_unix_ms
+    WHERE s.number < excluded.number
+    RETURNING s.number;
+    SELECT set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)
 """
 # The transaction's id tells a handler that has committed and begun again.
 _SETTLE = """
@@ -180,6 +188,11 @@ class PostgreSQL(Database):
         """See Database."""
         values = {"key": claim.key, "now": claim.taken_unix_ms, "wait": str(milliseconds(wait_s))}
         _cursor(raw).execute(_APART.format(bound=_BOUND, statement=_FORGET), values)
+
+    def advance(self, raw: Any, claim: Claim, wait_s: float) -> bool:  # noqa: ANN401  likewise
+        """See Database."""
+        values = stream_values(claim) | {"wait": str(milliseconds(wait_s))}
+        return _cursor(raw).execute(_ADVANCE, values).fetchone() is not None
 
     def settle(self, raw: Any, claim: Claim, answer: StoredAnswer, written: Written) -> bool:  # noqa: ANN401  likewise
         """See Database."""

@@ -14,7 +14,7 @@ from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._keys import KEY_VERSION
 from tocsin.guard._retention import is_forgettable
 from tocsin.guard._store import Claim, Forgotten, Record
-from tocsin.guard.stores.django._databases import Database, Trouble, Written, claim_values, milliseconds
+from tocsin.guard.stores.django._databases import Database, Trouble, Written, claim_values, milliseconds, stream_values
 
 # A claim whose message may be as old as one that was forgotten is not taken: only when a clock has gone back can a
 # message be within its tolerance and that old.
@@ -31,6 +31,12 @@ _TAKE = f"""
 _READ = """
     SELECT fingerprint, status, headers, body, answer_until_unix_ms, claim_until_unix_ms
     FROM tocsin_claims WHERE key = :key
+"""
+_ADVANCE = """
+    INSERT INTO tocsin_sequences (stream, number, tenant, operation, moved_unix_ms)
+    VALUES (:stream, :number, :tenant, :operation, :moved)
+    ON CONFLICT (stream) DO UPDATE SET number = excluded.number, moved_unix_ms = excluded.moved_unix_ms
+    WHERE number < excluded.number
 """
 _SETTLE = """
     UPDATE tocsin_claims
@@ -141,6 +147,10 @@ class SQLite(Database):
 
     def forget(self, raw: Any, claim: Claim, wait_s: float) -> None:  # noqa: ANN401  likewise
         """See Database. `take` has done so."""
+
+    def advance(self, raw: Any, claim: Claim, wait_s: float) -> bool:  # noqa: ANN401, ARG002  whoever is here has the lock
+        """See Database."""
+        return bool(raw.execute(_ADVANCE, stream_values(claim)).rowcount == 1)
 
     def settle(self, raw: Any, claim: Claim, answer: StoredAnswer, written: Written) -> bool:  # noqa: ANN401, ARG002
         """See Database."""

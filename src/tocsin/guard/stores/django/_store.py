@@ -53,7 +53,9 @@ class DjangoStore:
             raise GuardError(f"DjangoStore({alias!r}, uncovered={uncovered!r}): wanted aliases of settings.DATABASES")
         self.alias = alias
         self._database = database_of(connections[alias])
-        self.declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=self._database.takes_turns)
+        self.declares = Declares(
+            atomic=True, durable=True, cross_process=True, looks_first=self._database.takes_turns, ordered=True
+        )
         self._uncovered = frozenset(uncovered)
         self._turn = Turn()
         self._local = local()

@@ -48,6 +48,15 @@ class AsyncUnit(AsyncGranted[Transaction]):
         """See AsyncGranted. For functions that sync_to_async calls; models need no `tx`."""
         return self.unit.tx
 
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        ended, cancelled = await _finished(lambda: self.unit.advance(wait_s))
+        if cancelled is not None:
+            # It has ended; whatever it was goes with the claim.
+            ended.exception()
+            raise cancelled
+        return ended.result()
+
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
         await self._end(lambda: self.unit.settle(answer))

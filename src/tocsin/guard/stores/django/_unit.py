@@ -78,6 +78,22 @@ class Unit(Granted[Transaction]):
         """Django's."""
         return self._block.connection
 
+    def advance(self, wait_s: float) -> bool:
+        """See Granted."""
+        database = self._desk.database
+        database.judge(self._desk.prepared, is_running=False)
+        try:
+            return database.advance(self._block.raw, self.claim, wait_s)
+        except Exception as error:
+            trouble = database.trouble(error)
+            if trouble is None:
+                raise
+            if trouble is Trouble.CONFLICT:
+                raise self._conflict(text_of(error)) from error
+            raise StoreUnavailable(f"the sequence number cannot be stored: {text_of(error)}") from error
+        finally:
+            database.judge(self._desk.prepared, is_running=True)
+
     def settle(self, answer: StoredAnswer) -> None:
         """See Granted."""
         try:

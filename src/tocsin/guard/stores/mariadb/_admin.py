@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pymysql
 from pymysql.cursors import Cursor
 
-from tocsin.guard._admin import Chosen, Due, Kept, select
+from tocsin.guard._admin import NEWEST_STREAMS, STREAMS, Chosen, Due, Kept, Stream, select
 from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard.stores.mariadb._errnos import NO_SUCH_TABLE
 from tocsin.guard.stores.mariadb._options import arguments
@@ -71,6 +71,12 @@ class MariaDBAdministration:
             if len(page) < _PAGE:
                 return
             last, beyond = page[-1].key, ">"
+
+    def streams(self, limit: int) -> tuple[int, list[Stream]]:
+        """See Administration."""
+        [(count,)] = self._rows(STREAMS, {})
+        newest = self._rows(NEWEST_STREAMS.format(most="%(most)s"), {"most": limit})
+        return int(count), [Stream(row[0], row[1], row[2].decode(), row[3].decode(), row[4]) for row in newest]
 
     def due(self, now_unix_ms: int) -> Due:
         """See Administration."""

@@ -54,6 +54,10 @@ class AsyncUnit(AsyncGranted[AsyncTransaction]):
         """The handler's side of it."""
         return self._tx
 
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        return await self.store.perform(self.ending.advancing(wait_s))
+
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
         await self._end(self.ending.settling(answer))

@@ -13,6 +13,7 @@ from typing import Any
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._keys import KEY_VERSION
 from tocsin.guard._store import Claim, Forgotten, Record
+from tocsin.guard.stores.mariadb import _sequences
 from tocsin.guard.stores.mariadb._session import Session
 from tocsin.guard.stores.mariadb._talk import Said, Say, Talk, said
 from tocsin.guard.stores.mariadb._values import number, octets, seconds
@@ -50,7 +51,7 @@ def taking(
     Args:
         session: with nothing begun; or, with a savepoint, inside a transaction.
         claim: what to write.
-        wait_s: how long to wait for whoever holds the key.
+        wait_s: how long to wait for whoever holds the key; and for whoever has moved its stream, if it has one.
         savepoint: the name of the savepoint to take it in; None: in a new transaction.
         until: see Say.
 
@@ -58,12 +59,14 @@ def taking(
         pymysql.Error: nothing is written; the transaction or the savepoint may be open.
     """
     mark = session.savepoint() if savepoint is None else savepoint
-    statements = [_inserting(claim, wait_s), f"SAVEPOINT {mark}"]
+    statements = [_bounded(wait_s, _inserting(claim)), f"SAVEPOINT {mark}"]
     if savepoint is not None:
         statements.reverse()
+    if claim.position is not None:
+        statements.append(_bounded(wait_s, _sequences.locking(claim)))
     asks = claim.earliest_unix_ms is not None and savepoint is None
     if asks:
-        # After the INSERT, which may have waited: only now is the snapshot taken that this reads.
+        # After what may have waited: only now is the snapshot taken that this reads.
         statements.append(_forgotten_of(claim))
     replies = yield from said(Say(session, tuple(statements), until))
     return Forgotten() if asks and is_forgotten(claim, replies[-1]) else Written(mark)
@@ -177,7 +180,7 @@ def _remembering(gone: list[tuple[Any, ...]]) -> str:
     )
 
 
-def _inserting(claim: Claim, wait_s: float) -> str:
+def _inserting(claim: Claim) -> str:
     until = (claim.answer_until_unix_ms, claim.claim_until_unix_ms)
     values = ", ".join(
         [
@@ -189,12 +192,15 @@ def _inserting(claim: Claim, wait_s: float) -> str:
             *map(number, (claim.taken_unix_ms, *until, until[1] if until[0] is None else until[0])),
         ]
     )
+    return f"INSERT INTO tocsin_claims ({_COLUMNS}) VALUES ({values})"  # noqa: S608  values.py
+
+
+def _bounded(wait_s: float, statement: str) -> str:
     # The statement's own time ends first: innodb_lock_wait_timeout knows whole seconds only, and where the server has
     # innodb_rollback_on_timeout it undoes the whole transaction.
     longer_s = ceil(max(wait_s, 0)) + 2
     bound = f"innodb_lock_wait_timeout = {longer_s}, lock_wait_timeout = {longer_s}"
-    insert = f"INSERT INTO tocsin_claims ({_COLUMNS}) VALUES ({values})"  # noqa: S608  values.py
-    return f"SET STATEMENT max_statement_time = {seconds(wait_s)}, {bound} FOR {insert}"
+    return f"SET STATEMENT max_statement_time = {seconds(wait_s)}, {bound} FOR {statement}"
 
 
 def _forgotten_of(claim: Claim) -> str:

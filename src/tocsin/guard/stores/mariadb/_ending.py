@@ -1,10 +1,11 @@
-"""How a granted claim ends: what is said to the server, and what its answer means.
+"""How a granted claim goes on and ends: what is said to the server, and what its answer means.
 
 Rule: COMMIT follows only where the claim's own savepoint is still there and the answer was written beside the claim.
 Whatever ended the transaction meanwhile (COMMIT, BEGIN, DDL, a deadlock) has taken the savepoint with it.
 """
 
 from logging import INFO
+from time import monotonic
 
 import pymysql
 
@@ -12,11 +13,11 @@ from tocsin.guard import _log
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable, TransactionBroken, TransactionConflict
 from tocsin.guard._store import Claim
-from tocsin.guard.stores.mariadb import _claims
+from tocsin.guard.stores.mariadb import _claims, _sequences
 from tocsin.guard.stores.mariadb._claims import Written
 from tocsin.guard.stores.mariadb._errnos import ERROR_DURING_COMMIT, NO_SUCH_SAVEPOINT, SIGNALLED, Trouble
 from tocsin.guard.stores.mariadb._session import Session, errno_of, text_of, trouble_with
-from tocsin.guard.stores.mariadb._taking import undone
+from tocsin.guard.stores.mariadb._taking import LATE_S, undone
 from tocsin.guard.stores.mariadb._talk import Say, Talk, said
 
 # What stands round the statements of a message, with some to spare.
@@ -44,6 +45,15 @@ class Ending:
         self._written = written
         self.is_nested = is_nested
         self.is_usable = False
+
+    def advancing(self, wait_s: float) -> Talk[bool]:
+        """See Granted.advance; the handler has not begun. Its stream was locked with the claim."""
+        try:
+            return (yield from _sequences.moving(self._session, self._claim, monotonic() + wait_s + LATE_S))
+        except pymysql.Error as error:
+            if trouble_with(error) is Trouble.CONFLICT:
+                raise self._conflict(text_of(error)) from error
+            raise StoreUnavailable(f"the sequence number cannot be stored: {text_of(error)}") from error
 
     def settling(self, answer: StoredAnswer) -> Talk[None]:
         """See Granted.settle; the handler has ended."""

@@ -14,7 +14,7 @@ from tocsin.guard.stores.mariadb._session import Session
 from tocsin.guard.stores.mariadb._taking import LATE_S, Apart, Taking
 from tocsin.guard.stores.mariadb._talk import Talk
 
-DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=False, ordered=True)
 T = TypeVar("T")
 
 

@@ -41,6 +41,15 @@ TABLES: MappingProxyType[str, str] = MappingProxyType(
         PRIMARY KEY (tenant, operation)
     ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC
 """,
+        "tocsin_sequences": f"""
+    CREATE TABLE IF NOT EXISTS tocsin_sequences (
+        stream binary(32) NOT NULL PRIMARY KEY,
+        number bigint NOT NULL,
+        tenant varbinary({MOST_TENANT}) NOT NULL,
+        operation varbinary({MOST_OPERATION}) NOT NULL,
+        moved_unix_ms bigint NOT NULL
+    ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC
+""",
     }
 )
 _LOCK = "CONCAT('tocsin ', DATABASE())"

@@ -48,6 +48,10 @@ class Unit(Granted[Transaction]):
         """The handler's side of it."""
         return self._tx
 
+    def advance(self, wait_s: float) -> bool:
+        """See Granted."""
+        return performed(self.ending.advancing(wait_s), self._perform)
+
     def settle(self, answer: StoredAnswer) -> None:
         """See Granted."""
         self._end(self.ending.settling(answer))

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from tocsin.guard._answer import StoredAnswer
-from tocsin.guard._store import Claim, Record
+from tocsin.guard._store import Claim, Position, Record
 
-# What a claim costs beside the octets of its answer: objects of about this size, measured.
+# What a claim costs beside the octets of its answer: objects of about this size, measured. And what a stream does.
 _OVERHEAD_BYTES = 1000
+_STREAM_BYTES = 250
 _SWEPT_AT_ONCE = 500
 
 
@@ -33,6 +34,7 @@ class Records:
         self._kept: dict[bytes, _Kept] = {}
         self._due: list[tuple[int, bytes]] = []
         self._forgotten: dict[tuple[str, str], int] = {}
+        self._numbers: dict[bytes, int] = {}
 
     def get(self, key: bytes) -> Record | None:
         """What is settled under a key."""
@@ -49,6 +51,16 @@ class Records:
     def add(self, claim: Claim, answer: StoredAnswer) -> None:
         """Keep a claim with its answer."""
         self._keep(_Kept(claim, kept(claim, answer)))
+
+    def number(self, stream: bytes) -> int:
+        """The highest number that a stream has applied; -1: none."""
+        return self._numbers.get(stream, -1)
+
+    def move(self, position: Position) -> None:
+        """Move a stream on. Streams are state: nothing ever lets go of them."""
+        if position.stream not in self._numbers:
+            self.size += _STREAM_BYTES
+        self._numbers[position.stream] = position.number
 
     def forget(self, key: bytes) -> None:
         """Let go of a claim, and remember how young such a one was."""

@@ -15,15 +15,17 @@ from time import monotonic
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, KeyInUse, StoreUnavailable
 from tocsin.guard._fork import renew_in_children
-from tocsin.guard._store import AsyncGranted, Claim, Declares, Forgotten, Granted, Record
+from tocsin.guard._store import Claim, Declares, Forgotten, Position, Record
 from tocsin.guard.stores.memory._alone import Alone
 from tocsin.guard.stores.memory._mutexes import Mutexes
 from tocsin.guard.stores.memory._records import Records, is_over, kept
 from tocsin.guard.stores.memory._transaction import Transaction
+from tocsin.guard.stores.memory._unit import Unit
 
 _MOST_BYTES = 256 << 20
+_BEHIND = "another message of its stream was being applied until the time was over"
 # The open units of the calling task, of all stores.
-_UNITS: "ContextVar[tuple[Unit, ...]]" = ContextVar("tocsin_memory_units", default=())
+_UNITS: ContextVar[tuple[Unit, ...]] = ContextVar("tocsin_memory_units", default=())
 
 
 class MemoryStore:
@@ -40,7 +42,7 @@ class MemoryStore:
         GuardError: an argument is refused.
     """
 
-    declares = Declares(atomic=True, durable=False, cross_process=False)
+    declares = Declares(atomic=True, durable=False, cross_process=False, ordered=True)
 
     def __init__(self, *, max_bytes: int = _MOST_BYTES, lock_file: str | Path | None = None) -> None:
         if not max_bytes > 0:
@@ -76,7 +78,7 @@ class MemoryStore:
         """See AsyncStore."""
         return self._of_task() is not None
 
-    def take(self, claim: Claim, wait_s: float) -> "Unit | Record | Forgotten":
+    def take(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
         """See Store."""
         deadline, outer = monotonic() + wait_s, self._of_thread()
         nested = self._begun(claim, outer)
@@ -89,7 +91,7 @@ class MemoryStore:
             self._local.unit = taken
         return taken
 
-    async def take_async(self, claim: Claim, wait_s: float) -> "Unit | Record | Forgotten":
+    async def take_async(self, claim: Claim, wait_s: float) -> Unit | Record | Forgotten:
         """See AsyncStore."""
         deadline, outer = monotonic() + wait_s, self._of_task()
         nested = self._begun(claim, outer)
@@ -125,18 +127,41 @@ class MemoryStore:
         """See AsyncStore."""
         self.close()
 
-    def commit(self, unit: "Unit", answer: StoredAnswer) -> None:
+    def advance(self, unit: Unit, wait_s: float) -> bool:
+        """Called by a unit: see Granted.advance."""
+        position = _position(unit)
+        mutex = ("stream", position.stream)
+        if not unit.holds(mutex):
+            if not self._mutexes.take(mutex, wait_s):
+                raise StoreUnavailable(_BEHIND)
+            unit.mutexes.append(mutex)
+        return self._moved(unit, position)
+
+    async def advance_async(self, unit: Unit, wait_s: float) -> bool:
+        """See `advance`."""
+        position = _position(unit)
+        mutex = ("stream", position.stream)
+        if not unit.holds(mutex):
+            if not await self._mutexes.take_async(mutex, wait_s):
+                raise StoreUnavailable(_BEHIND)
+            unit.mutexes.append(mutex)
+        return self._moved(unit, position)
+
+    def commit(self, unit: Unit, answer: StoredAnswer) -> None:
         """Called by a unit: claim, answer and writes, together. Raises TransactionBroken: nothing of it."""
         if unit.outer is None:
             with self._lock:
                 unit.tx.commit()
                 for claim, stored in [*unit.settled, (unit.claim, answer)]:
                     self._records.add(claim, stored)
+                for position in unit.moved:
+                    self._records.move(position)
         else:
             unit.tx.commit()
+            unit.outer.moved += unit.moved
             unit.outer.settled += [*unit.settled, (unit.claim, answer)]
 
-    def finish(self, unit: "Unit", *, is_settled: bool) -> None:
+    def finish(self, unit: Unit, *, is_settled: bool) -> None:
         """Called by a unit when it has ended: give back what it holds, or leave that to the outer one."""
         unit.has_ended = True
         if unit.task is None:
@@ -144,11 +169,11 @@ class MemoryStore:
         else:
             _UNITS.set(tuple([other for other in _UNITS.get() if other is not unit]))
         if is_settled and unit.outer is not None:
-            unit.outer.keys += unit.keys
+            unit.outer.mutexes += unit.mutexes
             return
         unit.tx.release()
-        for key in unit.keys:
-            self._mutexes.give_back(key)
+        for mutex in unit.mutexes:
+            self._mutexes.give_back(mutex)
 
     def renew_after_fork(self) -> None:
         """See Renewable. What was settled stays, as the state that it was applied to does."""
@@ -157,18 +182,18 @@ class MemoryStore:
         if self._alone is not None:
             self._alone.end()
 
-    def _of_thread(self) -> "Unit | None":
+    def _of_thread(self) -> Unit | None:
         unit: Unit | None = getattr(self._local, "unit", None)
         return unit
 
-    def _of_task(self) -> "Unit | None":
+    def _of_task(self) -> Unit | None:
         task = asyncio.current_task()
         for unit in reversed(_UNITS.get()):
             if unit.store is self and unit.task is task and not unit.has_ended:
                 return unit
         return None
 
-    def _begun(self, claim: Claim, outer: "Unit | None") -> Record | None:
+    def _begun(self, claim: Claim, outer: Unit | None) -> Record | None:
         """What a nested operation of the same request has settled under the key.
 
         Raises:
@@ -181,7 +206,7 @@ class MemoryStore:
             for settled, answer in outer.settled:
                 if settled.key == claim.key:
                     return kept(settled, answer)
-            if claim.key in outer.keys:
+            if claim.key in outer.mutexes:
                 raise KeyInUse(f"{claim.operation}: the handler that applies the key has called it itself")
             outer = outer.outer
         with self._lock:
@@ -191,7 +216,18 @@ class MemoryStore:
                 raise StoreUnavailable(f"memory: claims and answers take max_bytes = {self._max_bytes}")
         return None
 
-    def _taken(self, claim: Claim, deadline: float, outer: "Unit | None") -> "Unit | Record | Forgotten":
+    def _moved(self, unit: Unit, position: Position) -> bool:
+        """Whether a position is beyond its stream, whose mutex is held, and which is moved on at COMMIT then."""
+        number = unit.number(position.stream)
+        if number is None:
+            with self._lock:
+                number = self._records.number(position.stream)
+        if number >= position.number:
+            return False
+        unit.moved.append(position)
+        return True
+
+    def _taken(self, claim: Claim, deadline: float, outer: Unit | None) -> Unit | Record | Forgotten:
         stands = self._stands(claim)
         if stands is None:
             return Unit(self, claim, Transaction(self._mutexes, deadline, None if outer is None else outer.tx), outer)
@@ -209,62 +245,7 @@ class MemoryStore:
             return Forgotten() if self._records.is_forgotten(claim) else None
 
 
-class Unit(Granted[Transaction], AsyncGranted[Transaction]):
-    """One granted claim; inside another one it is committed when the outer one is, or undone with it.
-
-    Args:
-        store: that granted it.
-        claim: likewise.
-        tx: the handler's side of it.
-        outer: the unit that this one is nested in, or None.
-
-    Attributes:
-        keys: the claims whose mutexes it holds.
-        settled: what nested units have settled.
-        task: that was granted it; None: a thread was.
-        has_ended: whether it was settled or abandoned.
-    """
-
-    __slots__ = ("_tx", "claim", "has_ended", "keys", "outer", "settled", "store", "task")
-
-    def __init__(self, store: MemoryStore, claim: Claim, tx: Transaction, outer: "Unit | None") -> None:
-        self.store = store
-        self.claim = claim
-        self.outer = outer
-        self.keys = [claim.key]
-        self.settled: list[tuple[Claim, StoredAnswer]] = []
-        self.task: asyncio.Task[object] | None = None
-        self.has_ended = False
-        self._tx = tx
-
-    @property
-    def tx(self) -> Transaction:
-        """The handler's side of it."""
-        return self._tx
-
-    def settle(self, answer: StoredAnswer) -> None:
-        """See Granted."""
-        self._tx.end()
-        is_settled = False
-        try:
-            self.store.commit(self, answer)
-            is_settled = True
-        finally:
-            self.store.finish(self, is_settled=is_settled)
-
-    def abandon(self) -> None:
-        """See Granted."""
-        self._tx.end()
-        self.store.finish(self, is_settled=False)
-
-    async def settle_async(self, answer: StoredAnswer) -> None:
-        """See AsyncGranted."""
-        self.settle(answer)
-
-    async def abandon_async(self) -> None:
-        """See AsyncGranted."""
-        self.abandon()
-
-    def conflicts(self, error: BaseException | None) -> bool:  # noqa: ARG002  whoever waits has not begun
-        """See Granted."""
-        return False
+def _position(unit: Unit) -> Position:
+    position = unit.claim.position
+    assert position is not None, "only what has a position is ordered"
+    return position

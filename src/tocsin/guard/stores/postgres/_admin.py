@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 from psycopg.rows import tuple_row
 
-from tocsin.guard._admin import Chosen, Due, Kept, select
+from tocsin.guard._admin import NEWEST_STREAMS, STREAMS, Chosen, Due, Kept, Stream, select
 from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard.stores.postgres._schema import schema_sql
 from tocsin.guard.stores.postgres._store import PostgresStore
@@ -75,6 +75,12 @@ class PostgresAdministration:
             if len(page) < _PAGE:
                 return
             last, is_after = page[-1].key, True
+
+    def streams(self, limit: int) -> tuple[int, list[Stream]]:
+        """See Administration."""
+        [(count,)] = self._rows(STREAMS, {})
+        newest = self._rows(NEWEST_STREAMS.format(most="%(most)s"), {"most": limit})
+        return count, [Stream(*row) for row in newest]
 
     def due(self, now_unix_ms: int) -> Due:
         """See Administration."""

@@ -1,6 +1,7 @@
 """One granted claim of a task: an open transaction, or a savepoint in one, until it is settled or abandoned."""
 
 import asyncio
+from time import monotonic
 from typing import Protocol
 
 from tocsin.guard._answer import StoredAnswer
@@ -8,6 +9,7 @@ from tocsin.guard._store import AsyncGranted, Claim
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._async_transaction import AsyncTransaction
 from tocsin.guard.stores.postgres._claims import Written
+from tocsin.guard.stores.postgres._connections import LATE_S
 from tocsin.guard.stores.postgres._ending import Ending
 
 
@@ -56,6 +58,10 @@ class AsyncUnit(AsyncGranted[AsyncTransaction]):
     def tx(self) -> AsyncTransaction:
         """The handler's side of it."""
         return self._tx
+
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        return await self.session.hold(self.ending.advancing(wait_s), until=monotonic() + wait_s + LATE_S)
 
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""

@@ -21,7 +21,7 @@ from tocsin.guard.stores.postgres._talk import NOTHING, Call, Lesson, Results, T
 from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT
 
 # set_config() in set_config(), because nothing else promises an order: first the application's own value is kept.
-_BOUND = """
+BOUND = """
     set_config('lock_timeout', %(wait)s,
                set_config('tocsin.lock_timeout', current_setting('lock_timeout'), true) IS NOT NULL)
 """
@@ -34,7 +34,7 @@ CLAIM = Phrase(
          due_unix_ms)
     SELECT %(key)s, {KEY_VERSION}, %(tenant)s, %(operation)s, %(fingerprint)s, %(taken)s, %(answer_until)s,
            %(claim_until)s, %(due)s
-    WHERE {_BOUND} IS NOT NULL
+    WHERE {BOUND} IS NOT NULL
     ON CONFLICT (key) DO NOTHING
     RETURNING pg_current_xact_id()::text, set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)
     """,
@@ -125,7 +125,7 @@ _SWEEP = Phrase(
 _BEGIN_APART = plain("BEGIN ISOLATION LEVEL READ COMMITTED")
 _BEGIN_READING = plain("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
 _COMMIT = Phrase("commit", "COMMIT")
-_BOUND_ALONE = Phrase("", f"SELECT {_BOUND}", {"wait": DIGITS})
+_BOUND_ALONE = Phrase("", f"SELECT {BOUND}", {"wait": DIGITS})
 
 
 @dataclass(slots=True)
@@ -221,13 +221,13 @@ def settling(
 
 def forgetting(claim: Claim, wait_s: float) -> Talk[None]:
     """Let go of an old claim under this one's key, if it has had its time. Raises psycopg.Error."""
-    values = {"key": claim.key, "now": claim.taken_unix_ms, "wait": _milliseconds(wait_s)}
+    values = {"key": claim.key, "now": claim.taken_unix_ms, "wait": milliseconds(wait_s)}
     yield from said(_bounded(_FORGET, values))
 
 
 def sweeping(now_unix_ms: int, wait_s: float) -> Talk[int]:
     """Let go of what is due, SWEPT_AT_ONCE rows at most; how many those were. Raises psycopg.Error."""
-    results = yield from said(_bounded(_SWEEP, {"now": now_unix_ms, "wait": _milliseconds(wait_s)}))
+    results = yield from said(_bounded(_SWEEP, {"now": now_unix_ms, "wait": milliseconds(wait_s)}))
     return int(results[-2].get_value(0, 0) or b"")
 
 
@@ -263,7 +263,7 @@ def _number_of(decimal: bytes | None) -> int | None:
     return None if decimal is None else int(decimal)
 
 
-def _milliseconds(wait_s: float) -> int:
+def milliseconds(wait_s: float) -> int:
     """For lock_timeout, to which 0 means for ever."""
     return max(1, round(wait_s * 1000))
 
@@ -271,7 +271,7 @@ def _milliseconds(wait_s: float) -> int:
 def _values(claim: Claim, wait_s: float) -> dict[str, object]:
     until = (claim.answer_until_unix_ms, claim.claim_until_unix_ms)
     return {
-        "wait": _milliseconds(wait_s),
+        "wait": milliseconds(wait_s),
         "key": claim.key,
         "tenant": claim.tenant,
         "operation": claim.operation,

@@ -1,4 +1,4 @@
-"""How a granted claim ends: what is said to the server, and what its answer means.
+"""How a granted claim goes on and ends: what is said to the server, and what its answer means.
 
 Rule: COMMIT is believed by nothing but its tag. A connection that is lost at COMMIT says nothing about it either way.
 """
@@ -12,7 +12,7 @@ from tocsin.guard import _log
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable, TransactionBroken, TransactionConflict
 from tocsin.guard._store import Claim
-from tocsin.guard.stores.postgres import _claims
+from tocsin.guard.stores.postgres import _claims, _sequences
 from tocsin.guard.stores.postgres._claims import Written
 from tocsin.guard.stores.postgres._session import Session, trouble_with
 from tocsin.guard.stores.postgres._sqlstates import DIVISION_BY_ZERO, IDLE_TIMEOUT, NO_SUCH_STATEMENT, Trouble
@@ -40,6 +40,10 @@ class Ending:
         self._written = written
         self._savepoint = savepoint
         self.is_usable = False
+
+    def advancing(self, wait_s: float) -> Talk[bool]:
+        """See Granted.advance; the handler has not begun."""
+        return _sequences.advancing(self._session, self._claim, wait_s=wait_s, is_nested=self._savepoint is not None)
 
     def settling(self, answer: StoredAnswer) -> Talk[None]:
         """See Granted.settle; the handler has ended."""

@@ -41,6 +41,15 @@ TABLES: MappingProxyType[str, str] = MappingProxyType(
         PRIMARY KEY (tenant, operation)
     )
 """,
+        "tocsin_sequences": """
+    CREATE TABLE IF NOT EXISTS tocsin_sequences (
+        stream bytea PRIMARY KEY,
+        number bigint NOT NULL,
+        tenant text NOT NULL,
+        operation text NOT NULL,
+        moved_unix_ms bigint NOT NULL
+    )
+""",
     }
 )
 

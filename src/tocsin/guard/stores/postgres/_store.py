@@ -26,7 +26,7 @@ from tocsin.guard.stores.postgres._taking import taking
 from tocsin.guard.stores.postgres._talk import Aside
 from tocsin.guard.stores.postgres._unit import Unit
 
-DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=False, ordered=True)
 
 
 class PostgresStore:

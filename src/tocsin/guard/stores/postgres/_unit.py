@@ -1,10 +1,12 @@
 """One granted claim of a thread: an open transaction, or a savepoint in one, until it is settled or abandoned."""
 
 from collections.abc import Callable
+from time import monotonic
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._store import Claim, Granted
 from tocsin.guard.stores.postgres._claims import Written
+from tocsin.guard.stores.postgres._connections import LATE_S
 from tocsin.guard.stores.postgres._ending import Ending
 from tocsin.guard.stores.postgres._session import BlockingSession
 from tocsin.guard.stores.postgres._transaction import Transaction
@@ -47,6 +49,10 @@ class Unit(Granted[Transaction]):
     def tx(self) -> Transaction:
         """The handler's side of it."""
         return self._tx
+
+    def advance(self, wait_s: float) -> bool:
+        """See Granted."""
+        return self.session.hold(self.ending.advancing(wait_s), until=monotonic() + wait_s + LATE_S)
 
     def settle(self, answer: StoredAnswer) -> None:
         """See Granted."""

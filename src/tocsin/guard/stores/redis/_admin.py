@@ -10,8 +10,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tocsin.guard._admin import Chosen, Due, Kept
-from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._admin import Chosen, Due, Kept, Stream
+from tocsin.guard._errors import GuardError
+from tocsin.guard.stores.redis._claims import unavailable
 from tocsin.guard.stores.redis._options import Names, check_url
 from tocsin.guard.stores.redis._store import RedisStore
 
@@ -45,6 +46,8 @@ class RedisAdministration:
         """See Administration. SCAN may give a name twice while the table grows; it is told once."""
         told: set[str] = set()
         try:
+            # SCAN on a node of a cluster that has none of them would find nothing, and say no word.
+            self._client.exists(self._names.due)
             for name in self._client.scan_iter(match=f"{self._names.claims}*", count=_PAGE):
                 digits = name.decode("ascii").removeprefix(self._names.claims)
                 if digits not in told:
@@ -53,7 +56,11 @@ class RedisAdministration:
                     if kept is not None and _is_chosen(kept, chosen):
                         yield kept
         except RedisError as error:
-            raise StoreUnavailable(f"Redis: {error}") from error
+            raise unavailable(error) from error
+
+    def streams(self, limit: int) -> tuple[int, list[Stream]]:  # noqa: ARG002  there are none
+        """See Administration."""
+        raise GuardError("Redis keeps no streams: it does not cover the handler's writes, so it can keep no order")
 
     def due(self, now_unix_ms: int) -> Due:
         """See Administration."""
@@ -65,7 +72,7 @@ class RedisAdministration:
                 claims += is_over
                 answers += not is_over and answer_until is not None and int(answer_until) <= now_unix_ms
         except RedisError as error:
-            raise StoreUnavailable(f"Redis: {error}") from error
+            raise unavailable(error) from error
         return Due(answers, claims)
 
     def prune(self, now_unix_ms: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, StoreUnavailable
@@ -74,7 +74,7 @@ class AsyncRedisStore:
 
     async def check_async(self) -> None:
         """See RedisStore.check."""
-        await self._say(_claims.inspecting())
+        await self._say(_claims.inspecting(self._names))
         self._is_inspected = True
 
     async def look_async(self, key: bytes) -> Record | None:
@@ -141,8 +141,8 @@ class AsyncRedisStore:
             while True:
                 try:
                     reply = await self._perform(step)
-                except RedisError as error:
-                    step = talk.throw(error)
+                except (RedisError, RedisClusterException) as error:
+                    step = talk.throw(_claims.as_heard(error))
                 else:
                     step = talk.send(reply)
         except StopIteration as end:

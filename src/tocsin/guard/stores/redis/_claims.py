@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tocsin.guard import _log
@@ -19,12 +19,23 @@ from tocsin.guard._errors import CommitUnknown, GuardError, KeyInUse, StoreUnava
 from tocsin.guard._keys import KEY_VERSION
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.redis._options import Names
-from tocsin.guard.stores.redis._scripts import ABANDON, EXTEND, GIVE_BACK, SETTLE, SWEEP, SWEEP_LEASES, TAKE, Script
+from tocsin.guard.stores.redis._scripts import (
+    ABANDON,
+    EXTEND,
+    GIVE_BACK,
+    INSPECT,
+    SETTLE,
+    SWEEP,
+    SWEEP_LEASES,
+    TAKE,
+    Script,
+)
 
 Result = TypeVar("Result")
 
 DECLARES = Declares(atomic=False, durable=False, cross_process=True, looks_first=False)
 
+_IN_A_CLUSTER = "the claims are on another node of a cluster; wanted a client for clusters, redis-py's RedisCluster"
 _RECORD = ("fingerprint", "status", "headers", "body", "answer_until", "claim_until")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.05
 _SWEPT_AT_ONCE = 200
@@ -73,27 +84,34 @@ def scripted(script: Script, keys: list[str], *arguments: object) -> Ask:
 
 def is_down(error: BaseException) -> bool:
     """Whether an error of redis-py says that the server cannot be reached."""
-    return isinstance(error, (RedisConnectionError, RedisTimeoutError))
+    return isinstance(error, (RedisConnectionError, RedisTimeoutError, RedisClusterException))
 
 
-def inspecting() -> Talk[None]:
-    """Look at how the server keeps its data.
+def as_heard(error: RedisError | RedisClusterException) -> RedisError:
+    """An error of redis-py's, as a talk is told of it: that no node of a cluster answers is none of its RedisErrors."""
+    return error if isinstance(error, RedisError) else RedisConnectionError(str(error))
+
+
+def inspecting(names: Names) -> Talk[None]:
+    """Look at how the server keeps its data; in a cluster the node that keeps the claims.
 
     Raises:
-        GuardError: it may evict claims, so that messages would take effect again.
+        GuardError: it may evict claims, so that messages would take effect again; or the claims are on another node of
+            a cluster, and the client is for one server.
         StoreUnavailable: it cannot be reached.
     """
     try:
-        policy = (yield Ask(("INFO", "memory"))).get("maxmemory_policy", "noeviction")
-        is_kept = (yield Ask(("INFO", "persistence"))).get("aof_enabled")
+        policy, is_kept = yield scripted(INSPECT, [names.fence])
+    except (MovedError, AskError) as error:
+        raise GuardError(f"Redis: {error}: {_IN_A_CLUSTER}") from error
     except RedisError as error:
-        raise _unavailable(error) from error
-    if str(policy).startswith("allkeys"):
+        raise unavailable(error) from error
+    if policy.startswith(b"allkeys"):
         raise GuardError(
-            f"the server's maxmemory-policy is {policy}: it would evict claims, and their messages would take effect "
-            "again; wanted noeviction, or a policy that evicts only keys that expire, as the guard's do not"
+            f"the server's maxmemory-policy is {policy.decode()}: it would evict claims, and their messages would take "
+            "effect again; wanted noeviction, or a policy that evicts only keys that expire, as the guard's do not"
         )
-    if not is_kept:
+    if is_kept != b"1":
         _log.store_notice("Redis", "it keeps no append-only file: a restart may forget claims; wanted appendonly yes")
 
 
@@ -102,7 +120,7 @@ def looking(names: Names, key: bytes) -> Talk[Record | None]:
     try:
         state, *found = yield Ask(("HMGET", names.claim(key), "state", *_RECORD))
     except RedisError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     return None if state in {None, b"held"} else _record(found)
 
 
@@ -137,7 +155,7 @@ def taking(
         try:
             kind, *rest = yield ask
         except RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         match kind:
             case b"granted":
                 return Held(claim.key, name, int(rest[0]), claim.operation)
@@ -193,7 +211,7 @@ def extending(names: Names, held: Held, lease_s: float) -> Talk[bool]:
     try:
         extended = yield scripted(EXTEND, [held.name, names.leases], held.token, round(lease_s * 1_000_000))
     except RedisError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     return bool(extended)
 
 
@@ -208,11 +226,14 @@ def sweeping(names: Names, now_unix_ms: int, *, may_run_again: bool) -> Talk[int
             held = yield Ask(("ZRANGEBYSCORE", names.leases, "-inf", "+inf", *limit))
             changed += (yield scripted(SWEEP_LEASES, [names.leases, *held], _DEAD_AFTER_US)) if held else 0
     except RedisError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     return int(changed)
 
 
-def _unavailable(error: RedisError) -> StoreUnavailable:
+def unavailable(error: RedisError) -> StoreUnavailable:
+    """What the guard says of an error of redis-py's."""
+    if isinstance(error, (MovedError, AskError)):
+        return StoreUnavailable(f"Redis: {error}: {_IN_A_CLUSTER}")
     return StoreUnavailable(f"Redis: {error}")
 
 

@@ -38,6 +38,15 @@ local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 """
 
+# A script, because its key brings it to the node of a cluster that keeps the claims, whichever client asks.
+INSPECT = Script("""
+local found = {}
+for _, wanted in ipairs({{'memory', 'maxmemory_policy:([%w-]+)'}, {'persistence', 'aof_enabled:(%d)'}}) do
+    table.insert(found, string.match(redis.call('INFO', wanted[1]), wanted[2]) or '')
+end
+return found
+""")
+
 # The token is the server's clock, or one more than the last one: so it grows also where the server has lost its memory.
 # Who asks again because the answer was lost is known by what it calls itself.
 TAKE = Script(

@@ -10,7 +10,7 @@ from time import sleep
 from typing import Any, Protocol, TypeVar
 
 from redis import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.retry import Retry
 
 from tocsin.guard._answer import StoredAnswer
@@ -78,10 +78,11 @@ class RedisStore:
         """Look at the server when the service starts.
 
         Raises:
-            GuardError: it evicts keys, and so would forget claims.
+            GuardError: it evicts keys, and so would forget claims; or it is a node of a cluster, the claims are on
+                another one, and the client is for one server.
             StoreUnavailable: it cannot be reached.
         """
-        self._say(_claims.inspecting())
+        self._say(_claims.inspecting(self._names))
         self._is_inspected = True
 
     def look(self, key: bytes) -> Record | None:
@@ -143,8 +144,8 @@ class RedisStore:
             while True:
                 try:
                     reply = self._perform(step)
-                except RedisError as error:
-                    step = talk.throw(error)
+                except (RedisError, RedisClusterException) as error:
+                    step = talk.throw(_claims.as_heard(error))
                 else:
                     step = talk.send(reply)
         except StopIteration as end:

@@ -43,6 +43,10 @@ class AsyncUnit(AsyncGranted[Any]):
         """The handler's side of it."""
         return self._tx
 
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        return await self.store.advance(self, monotonic() + wait_s)
+
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
         await self.store.end(self, lambda desk: desk.keep(self.held, answer))
@@ -133,6 +137,10 @@ class AsyncSQLAlchemyStore:
     def renew_after_fork(self) -> None:
         """See Renewable."""
         self._desk.engine.dispose(close=False)
+
+    async def advance(self, unit: AsyncUnit, deadline: float) -> bool:
+        """Called by a unit: see Granted.advance."""
+        return await greenlet_spawn(self._desk.advance, unit.held, deadline)
 
     async def end(self, unit: AsyncUnit, how: Callable[[Desk], None]) -> None:
         """Called by a unit: keep or undo it."""

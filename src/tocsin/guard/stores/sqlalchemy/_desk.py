@@ -98,6 +98,14 @@ class Desk:
         work.judge(is_on=True)
         return held
 
+    def advance(self, held: Held, deadline: float) -> bool:
+        """See Granted.advance."""
+        held.work.judge(is_on=False)
+        try:
+            return held.work.advance(deadline)
+        finally:
+            held.work.judge(is_on=True)
+
     def keep(self, held: Held, answer: StoredAnswer) -> None:
         """See Granted.settle."""
         is_usable = False

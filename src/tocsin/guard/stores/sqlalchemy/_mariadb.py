@@ -63,6 +63,10 @@ class MariaDBWork(Work):
         self._release = f"RELEASE SAVEPOINT {written.savepoint}"
         self._has_waited_in_vain = False
 
+    def advance(self, deadline: float) -> bool:
+        """See Work."""
+        return self._session.hold(self._ending.advancing(deadline - monotonic()))
+
     def keep(self, answer: StoredAnswer) -> None:
         """See Work. COMMIT itself is SQLAlchemy's."""
         self._session.broke = self._session.broke or self.broke

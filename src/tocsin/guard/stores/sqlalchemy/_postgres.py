@@ -1,6 +1,7 @@
 """Claims on PostgreSQL through a connection of SQLAlchemy's: what PostgresStore says, said on psycopg's connection."""
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TypeVar
 
 import psycopg
@@ -34,6 +35,10 @@ class PostgresWork(Work):
         self._database = database
         self._session = session
         self._ending = ending
+
+    def advance(self, deadline: float) -> bool:
+        """See Work."""
+        return self._database.hold(self._session, self._ending.advancing(deadline - monotonic()))
 
     def keep(self, answer: StoredAnswer) -> None:
         """See Work; and commit."""
@@ -73,7 +78,7 @@ class PostgresWork(Work):
 class PostgresDatabase(Database):
     """See Database."""
 
-    declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=False)
+    declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=False, ordered=True)
 
     def take(
         self, connection: Connection, claim: Claim, deadline: float, apart: Apart, *, is_nested: bool

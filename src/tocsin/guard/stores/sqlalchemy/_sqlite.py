@@ -16,9 +16,9 @@ from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, StoreError, StoreUnavailable, TransactionBroken
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlalchemy._work import Apart, Database, Work, blocking_driver_of, driver_of
-from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite import _claims, _sequences
 from tocsin.guard.stores.sqlite._authorizer import Authorizer
-from tocsin.guard.stores.sqlite._claims import TABLES
+from tocsin.guard.stores.sqlite._schema import TABLES
 from tocsin.guard.stores.sqlite._writer import primary_code
 
 _JUDGE = "tocsin.authorizer"
@@ -65,6 +65,13 @@ class SQLiteWork(Work):
         """Open the savepoint, which no transaction but the claim's own has. Raises sqlite3.Error."""
         self._executing.execute(f"SAVEPOINT {self._savepoint}")
 
+    def advance(self, deadline: float) -> bool:  # noqa: ARG002  whoever is here has the lock
+        """See Work."""
+        try:
+            return _sequences.advance(cast("sqlite3.Connection", self._executing), self._claim)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the sequence number cannot be stored: {_remedy(error)}") from error
+
     def keep(self, answer: StoredAnswer) -> None:
         """See Work. COMMIT itself is SQLAlchemy's."""
         broke = self.broke or self._judge.broke
@@ -108,7 +115,7 @@ class SQLiteWork(Work):
 class SQLiteDatabase(Database):
     """See Database. Guarded requests of one process queue, in the order of arrival, where SQLite itself would poll."""
 
-    declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=True)
+    declares = Declares(atomic=True, durable=True, cross_process=True, looks_first=True, ordered=True)
     most_writers = 1
 
     def take(

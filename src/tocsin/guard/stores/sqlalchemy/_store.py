@@ -45,6 +45,10 @@ class Unit(Granted[Any]):
         """The handler's side of it."""
         return self.held.connection if self.held.session is None else self.held.session
 
+    def advance(self, wait_s: float) -> bool:
+        """See Granted."""
+        return self._desk.advance(self.held, monotonic() + wait_s)
+
     def settle(self, answer: StoredAnswer) -> None:
         """See Granted."""
         try:

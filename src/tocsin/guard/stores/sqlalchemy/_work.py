@@ -38,6 +38,14 @@ class Work(ABC):
     _is_usable: bool | None = None
 
     @abstractmethod
+    def advance(self, deadline: float) -> bool:
+        """See Granted.advance. Raises StoreUnavailable, TransactionConflict.
+
+        Args:
+            deadline: until when to wait, by the monotonic clock.
+        """
+
+    @abstractmethod
     def keep(self, answer: StoredAnswer) -> None:
         """Write the answer, if the transaction is still the claim's; of a savepoint release it too. Raises StoreError.
 

@@ -6,15 +6,16 @@ reads through a connection that cannot write.
 
 import sqlite3
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from textwrap import dedent
 
-from tocsin.guard._admin import Chosen, Due, Kept, select
+from tocsin.guard._admin import NEWEST_STREAMS, STREAMS, Chosen, Due, Kept, Stream, select
 from tocsin.guard._errors import GuardError, StoreUnavailable
-from tocsin.guard.stores.sqlite._claims import TABLES
-from tocsin.guard.stores.sqlite._schema import connect
+from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite._schema import TABLES, connect
 from tocsin.guard.stores.sqlite._store import SQLiteStore
 
 # Only a recovery after a crash makes a reader wait in WAL mode; a file in another mode has writers to wait for.
@@ -61,6 +62,13 @@ class SQLiteAdministration:
                 return
             last = page[-1][0]
 
+    def streams(self, limit: int) -> tuple[int, list[Stream]]:
+        """See Administration."""
+        with self._reading(TABLES.keys()) as connection:
+            [count] = connection.execute(STREAMS).fetchone()
+            newest = connection.execute(NEWEST_STREAMS.format(most="?"), (limit,))
+            return count, [Stream(*row) for row in newest]
+
     def due(self, now_unix_ms: int) -> Due:
         """See Administration."""
         with self._reading() as connection:
@@ -97,14 +105,15 @@ class SQLiteAdministration:
             return [(row[0], Kept(*islice(row, 1, None))) for row in rows]
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self, tables: AbstractSet[str] = _claims.TABLES.keys()) -> Iterator[sqlite3.Connection]:
         if not self._path.is_file():
             raise GuardError(f"{self._path} is no file; wanted the path of a database file")
         try:
             with closing(connect(self._path, mode="rw", busy_s=_BUSY_S)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-                if not found >= TABLES.keys():
+                # A service of another version, or in another language, may have made fewer tables than `migrate` does.
+                if not tables <= found:
                     raise GuardError(f"{self._path} has no claims of a guard; `tocsin claims migrate` makes the tables")
                 yield connection
         except sqlite3.Error as error:

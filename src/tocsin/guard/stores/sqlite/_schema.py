@@ -15,8 +15,9 @@ from time import monotonic, sleep
 
 from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
-from tocsin.guard.stores.sqlite._claims import TABLES
+from tocsin.guard.stores.sqlite import _claims, _sequences
 
+TABLES = {**_claims.TABLES, **_sequences.TABLES}
 # Somebody else is starting too, or writing with a client that does not know the lock file.
 _PREPARE_WAIT_S = 10.0
 _READ_WAIT_S = 2.0

@@ -64,7 +64,7 @@ class SQLiteStore:
         StoreUnavailable: the file cannot be opened, or stays in another journal mode.
     """
 
-    declares = Declares(atomic=True, durable=True, cross_process=True)
+    declares = Declares(atomic=True, durable=True, cross_process=True, ordered=True)
 
     def __init__(
         self,

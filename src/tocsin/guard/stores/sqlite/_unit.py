@@ -10,7 +10,7 @@ from tocsin.guard import _log
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import StoreUnavailable, TransactionBroken
 from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Granted, Record
-from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite import _claims, _sequences
 from tocsin.guard.stores.sqlite._transaction import RowFactory, Transaction
 from tocsin.guard.stores.sqlite._writer import Writer
 
@@ -76,6 +76,22 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
         taken = _claims.take(writer.connection, self.claim)
         authorizer.is_judging = taken is None
         return taken
+
+    def advance(self, wait_s: float) -> bool:  # noqa: ARG002  whoever is here has the lock
+        """See Granted."""
+        writer = self.writer
+        authorizer = writer.authorizer
+        authorizer.is_judging = False
+        try:
+            is_newer = _sequences.advance(writer.connection, self.claim)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the sequence number cannot be stored: {error}") from error
+        authorizer.is_judging = True
+        return is_newer
+
+    async def advance_async(self, wait_s: float) -> bool:
+        """See AsyncGranted."""
+        return self.advance(wait_s)
 
     @abstractmethod
     def give_up(self) -> None:
