@@ -132,6 +132,46 @@ def test_a_gate_that_is_shut_again_keeps_those_who_have_not_gone_through() -> No
     asyncio.run(main())
 
 
+def test_a_gate_that_is_shut_by_one_who_went_through_keeps_those_behind_the_next() -> None:
+    async def main() -> None:
+        gate, order = Gate(), list[int]()
+
+        async def passes(number: int) -> None:
+            await gate.pass_through(LONG_S)
+            order.append(number)
+            if number == 4:
+                gate.shut()
+
+        gate.shut()
+        tasks = [asyncio.create_task(passes(number)) for number in range(20)]
+        await asyncio.sleep(0)
+        gate.open()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        # Who was next went through before it was shut.
+        assert order == [*range(6)]
+        gate.open()
+        await asyncio.gather(*tasks)
+        assert order == [*range(20)]
+
+    asyncio.run(main())
+
+
+def test_who_no_longer_waits_keeps_nobody_behind_it_from_going_through() -> None:
+    async def main() -> None:
+        gate = Gate()
+        gate.shut()
+        tasks = [asyncio.create_task(gate.pass_through(LONG_S)) for _ in range(5)]
+        await asyncio.sleep(0)
+        for gone in tasks[:3]:
+            gone.cancel()
+        gate.open()
+        await asyncio.wait_for(asyncio.gather(*tasks[3:]), LONG_S)
+        assert all(gone.cancelled() for gone in tasks[:3])
+
+    asyncio.run(main())
+
+
 def test_every_event_loop_is_let_through_and_a_closed_one_is_forgotten() -> None:
     gate = Gate()
     gate.shut()

@@ -6,24 +6,27 @@ objects less here than where it takes it, inside of its framework.
 
 import asyncio
 from collections import deque
+from itertools import islice
 from threading import Lock
 
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._sleepers import SleepingTask
 
 # On a slow disk a COMMIT takes longer, and the event loop would have nothing to do: what it prepares meanwhile costs
-# nobody any time. Nor does a duplicate wait for longer.
-_PATIENCE_S = 0.001
-# How many are let through in one round of their event loop: as many as one transaction takes. Fewer would share its few
-# milliseconds with whatever else the loop does in between. If it is closed meanwhile the rest wait inside.
+# nobody any time. Nor does a duplicate wait for longer. Not less: whoever is let through too early waits inside of its
+# framework, and of 64 such the garbage collector makes more work than the loop would have done.
+_PATIENCE_S = 0.005
+# How many are made ready for one round of their event loop: as many as one transaction takes. Fewer would share its few
+# milliseconds with whatever else the loop does in between.
 _AT_ONCE = 64
 
 
 class Gate:
     """Shut by whoever begins a COMMIT, and opened when it has ended, or takes long.
 
-    Those who wait are let through in the order of their arrival, a few at a time, and whoever comes meanwhile stands
-    behind them: all of them at once would not get into one transaction.
+    Those who wait are made ready together, and let through one by one in the order of their arrival, the next one when
+    the one before it runs; whoever comes meanwhile stands behind them. Not all of them get into one transaction: as
+    soon as its members shut the gate again, the rest stays here.
     """
 
     def __init__(self) -> None:
@@ -75,6 +78,8 @@ class Gate:
                 mine.loop.call_later(_PATIENCE_S, self._lose_patience, self._times_shut)
             line.append(mine)
         await mine.sleep(timeout_s)
+        # The next one is ready to run; whether it goes through is decided as late as this.
+        self._admit_first(mine.loop)
 
     def renew_after_fork(self) -> None:
         """The parent's COMMIT is not ours to wait for."""
@@ -96,7 +101,16 @@ class Gate:
                 # The last of them have had a round of the loop to take the turn in.
                 del self._lines[loop]
                 return
-            passing = [line.popleft() for _ in range(min(_AT_ONCE, len(line)))]
-        for task in passing:
-            task.end(woken=True)
+            ready = list(islice(line, _AT_ONCE))
+        for task in ready:
+            task.rouse()
+        self._admit_first(loop)
         loop.call_soon(self._let_through, loop)
+
+    def _admit_first(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Whoever is first goes through, if the gate is still open."""
+        with self._guard:
+            line = self._lines.get(loop)
+            first = line.popleft() if line and not self._is_shut else None
+        if first is not None:
+            first.end(woken=True)

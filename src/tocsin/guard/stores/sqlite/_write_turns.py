@@ -186,7 +186,8 @@ class WriteTurns:
             return None
         writer: Writer | None = None
         try:
-            writer = self.kept.current()
+            # Which file an open transaction writes to has been asked when it was begun.
+            writer = self.kept.current() if self._group is None else self._group.writer
         finally:
             if writer is None:
                 self._turn.pass_on()
