@@ -14,7 +14,7 @@ from tocsin.cli._errors import UsageError
 from tocsin.cli._rerun import plan_hash
 from tocsin.cli._run_archive import MIGRATIONS, Origin, RunArchive, default_path
 
-ORIGIN = Origin("/srv", "plan.toml", "0" * 64, "http://127.0.0.1:1")
+ORIGIN = Origin("/srv", "plan.toml", "0" * 64, "http://127.0.0.1:1", "http/1.1")
 
 
 def report(started_at: str = "2026-01-01T00:00:00Z", *ids: str, **changes: Any) -> str:
@@ -166,6 +166,32 @@ def test_an_older_file_is_brought_up_to_date_once(archive: RunArchive, monkeypat
         assert db.execute("SELECT DISTINCT note FROM runs").fetchall() == [("x",)]
 
 
+def test_a_run_of_the_first_version_is_still_there(archive: RunArchive) -> None:
+    archive.path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(archive.path)) as db:
+        db.executescript(MIGRATIONS[0])
+        db.execute("PRAGMA user_version = 1")
+        old = (
+            "aa11",
+            "2026-01-01T00:00:00Z",
+            "POST /",
+            "http://a",
+            "CLEAN",
+            100,
+            "A",
+            "/srv",
+            "p.toml",
+            "0",
+            None,
+            7,
+            "{}",
+        )
+        db.execute(f"INSERT INTO runs VALUES ({', '.join('?' * len(old))})", old)
+        db.commit()
+    assert archive.run("aa11").origin == Origin("/srv", "p.toml", "0", None, None)
+    assert archive.run("aa11").seed == 7
+
+
 def test_a_migration_that_fails_changes_nothing(archive: RunArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     old = archive.add(report(), ORIGIN)
     monkeypatch.setattr(_run_archive, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (a); SELECT * FROM nowhere"))
@@ -179,7 +205,7 @@ def test_a_file_of_a_newer_version_is_left_alone(archive: RunArchive) -> None:
     archive.add(report(), ORIGIN)
     with closing(sqlite3.connect(archive.path)) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(UsageError, match="version 99, and this tocsin knows up to 1; update it"):
+    with pytest.raises(UsageError, match=f"version 99, and this tocsin knows up to {len(MIGRATIONS)}; update it"):
         archive.add(report(), ORIGIN)
 
 

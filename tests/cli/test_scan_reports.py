@@ -161,7 +161,8 @@ def test_a_finding_is_asked_again_with_the_plan_the_check_and_the_seed_of_its_ru
 ) -> None:
     with serving(Unlocked()) as racy:
         plan(racy)
-        assert said(capsys, "plan.toml", "--only", f"{DUPLICATES},{BYPASS}", "--seed", "7", "--json", "a.json")[0] == 1
+        asked = ("--only", f"{DUPLICATES},{BYPASS}", "--seed", "7", "--protocol", "http/1.1")
+        assert said(capsys, "plan.toml", *asked, "--json", "a.json")[0] == 1
         [finding, _] = json.loads(Path("a.json").read_text(encoding="utf-8"))["findings"]
         code, out, err = said(capsys, "--rerun", finding["id"][:5], "--json", "b.json")
     assert code == 1
@@ -170,6 +171,7 @@ def test_a_finding_is_asked_again_with_the_plan_the_check_and_the_seed_of_its_ru
     again = json.loads(Path("b.json").read_text(encoding="utf-8"))
     assert [one["check"] for one in again["findings"]] == [DUPLICATES]
     assert (again["seed"], again["plan"], again["findings"][0]["id"]) == (7, "plan.toml", finding["id"])
+    assert "--protocol http/1.1" in again["findings"][0]["reproducer"]["command"]
     assert "seed 7, 1 check" in out
     assert out.endswith("Rerun: violated again.\n")
 

@@ -17,7 +17,7 @@ from tocsin.findings import Finding, Verdict
 from tocsin.report.summary import read_summary, violated_variants
 
 # What a rerun takes from the run, and so may not be given beside it.
-_TAKEN = ("plan", "curl", "only", "seed", "base_url")
+_TAKEN = ("plan", "curl", "only", "seed", "base_url", "protocol")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def prepare(args: argparse.Namespace, archive: RunArchive) -> Rerun:
     except OSError as error:
         raise UsageError(f"run {former.id}: its plan {plan}: {error.strerror}") from None
     args.plan = origin.plan if Path.cwd() == Path(origin.folder) else os.path.relpath(plan)
-    args.only, args.seed, args.base_url = check, former.seed, origin.base_url
+    args.only, args.seed = check, former.seed
+    args.base_url, args.protocol = origin.base_url, origin.protocol
     changed = "" if plan_hash(octets) == origin.plan_sha256 else f"{args.plan} has changed since"
     return Rerun(args.rerun, check, former, changed)
 
@@ -81,8 +82,9 @@ def outcome(rerun: Rerun, findings: Sequence[Finding]) -> str:
 def origin_of(args: argparse.Namespace) -> Origin:
     """Where a scan with these arguments comes from."""
     if args.plan is None:
-        return Origin(str(Path.cwd()), "--curl", "", args.base_url)
-    return Origin(str(Path.cwd()), args.plan, plan_hash(Path(args.plan).read_bytes()), args.base_url)
+        return Origin(str(Path.cwd()), "--curl", "", args.base_url, args.protocol)
+    octets = Path(args.plan).read_bytes()
+    return Origin(str(Path.cwd()), args.plan, plan_hash(octets), args.base_url, args.protocol)
 
 
 def plan_hash(octets: bytes) -> str:

@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,16 @@ MIGRATIONS = (
     );
     CREATE INDEX findings_by_id ON findings (id);
     """,
+    "ALTER TABLE runs ADD COLUMN protocol TEXT",
 )
 # A run is written in milliseconds; whoever waits this long has found a lock that nobody will let go.
 _WAIT_S = 10.0
 _OWNER_ONLY = 0o600
-_COLUMNS = "id, started_at, operation, target, verdict, score, grade, folder, plan, plan_sha256, base_url, seed, report"
+_COLUMNS = (
+    "id, started_at, operation, target, verdict, score, grade, "
+    "folder, plan, plan_sha256, base_url, protocol, "  # in the order of Origin's
+    "seed, report"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,14 @@ class Origin:
         plan: as the user named it, or what stands in its place.
         plan_sha256: of what the plan means; see `_plan_hash`.
         base_url: of the command line, or None.
+        protocol: likewise.
     """
 
     folder: str
     plan: str
     plan_sha256: str
     base_url: str | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,7 @@ class RunArchive:
         said: dict[str, Any] = json.loads(report)
         run = secrets.token_hex(4)
         row = (run, *(said[name] for name in ("started_at", "operation", "target", "verdict", "score", "grade")))
-        row += (origin.folder, origin.plan, origin.plan_sha256, origin.base_url, said["seed"], report)
+        row += (*astuple(origin), said["seed"], report)
         findings = [(run, found["id"], found["check"], found["verdict"]) for found in said["findings"]]
         with self._changing() as db:
             db.execute(f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608  ours
