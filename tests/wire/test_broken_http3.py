@@ -5,18 +5,16 @@ And what happens to it from outside: datagrams that are lost, a server that poin
 
 import os
 import random
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import pytest
 from aioquic.h3.connection import ErrorCode
 from aioquic.quic.packet import QuicPreferredAddress, push_quic_transport_parameters
 
 from tests.wire.certificates import Certificates, made
-from tests.wire.h3_peer import Behaviour, H3Peer, Seen
+from tests.wire.ctrl_c import ctrl_c
+from tests.wire.h3_peer import Behaviour, H3Peer
 from tocsin.wire import Burst, Delivery, deliver
 from tocsin.wire import _h3_line as h3_line
 from tocsin.wire._h3_line import H3Line
@@ -158,31 +156,11 @@ def test_a_server_that_asks_for_another_address_gets_nothing_there(
             elsewhere.recvfrom(1)
 
 
-@contextmanager
-def _ctrl_c(peer: H3Peer, holds: Callable[[list[Seen]], bool]) -> Iterator[None]:
-    """Interrupt the main thread as a terminal would; see tests/wire/test_interrupt.py."""
-    ended = threading.Event()
-
-    def interrupt() -> None:
-        peer.wait_until(holds)
-        while not ended.is_set():
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            ended.wait(10)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    watcher = threading.Thread(target=interrupt)
-    try:
-        watcher.start()
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        signal.signal(signal.SIGINT, before)
-
-
 def test_an_interrupt_while_the_prefixes_are_held_drops_them(certificates: Certificates, burst_for: BurstFor) -> None:
     with H3Peer(certificates) as peer:
-        held = _ctrl_c(peer, lambda seen: bool(seen) and list(seen[0].bodies.values()) == [b"orde"] * 5)
+        held = ctrl_c(
+            lambda: peer.wait_until(lambda seen: bool(seen) and list(seen[0].bodies.values()) == [b"orde"] * 5)
+        )
         with held, pytest.raises(KeyboardInterrupt):
             _delivered(peer, burst_for, 5, hold_s=60.0)
         (seen,) = peer.wait_until(lambda seen: seen[0].closed is not None)
@@ -198,7 +176,7 @@ def test_an_interrupt_while_answers_are_awaited_ends_the_connection(
     certificates: Certificates, burst_for: BurstFor
 ) -> None:
     with H3Peer(certificates, _NeverAnswers) as peer:
-        waiting = _ctrl_c(peer, lambda seen: bool(seen) and len(seen[0].ended) == 5)
+        waiting = ctrl_c(lambda: peer.wait_until(lambda seen: bool(seen) and len(seen[0].ended) == 5))
         with waiting, pytest.raises(KeyboardInterrupt):
             _delivered(peer, burst_for, 5, timeout_s=60.0)
         (seen,) = peer.wait_until(lambda seen: seen[0].closed is not None)

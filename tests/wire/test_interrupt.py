@@ -1,44 +1,17 @@
 """Ctrl-C at any point of a burst closes every connection, so that no server keeps half a request."""
 
 import random
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
+from tests.wire.ctrl_c import ctrl_c
 from tocsin.wire import Burst, deliver, exchange
 from tocsin.wire import _engine as engine
 from tocsin.wire._gate import Gate, Opening, Release
 from tocsin.wire.testing import Recording, RecordingPeer, Script
 
 BurstFor = Callable[..., Burst]
-
-
-@contextmanager
-def _ctrl_c(peer: RecordingPeer, holds: Callable[[tuple[Recording, ...]], bool]) -> Iterator[None]:
-    """Interrupt the main thread as a terminal would, once the peer has seen something.
-
-    Again after a while if nothing came of it: a tracer can swallow what a signal handler raises (tests/untraced.py).
-    """
-    ended = threading.Event()
-
-    def interrupt() -> None:
-        peer.wait_until(holds)
-        while not ended.is_set():
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            ended.wait(10)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    watcher = threading.Thread(target=interrupt)
-    try:
-        watcher.start()
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        signal.signal(signal.SIGINT, before)
 
 
 def _assert_nothing_left(peer: RecordingPeer, n: int) -> tuple[Recording, ...]:
@@ -50,7 +23,7 @@ def _assert_nothing_left(peer: RecordingPeer, n: int) -> tuple[Recording, ...]:
 def test_an_interrupt_while_the_prefixes_are_held_drops_them(burst_for: BurstFor, rng: random.Random) -> None:
     with RecordingPeer() as peer:
         burst = burst_for(peer.address, 5, hold_s=60.0)
-        held = _ctrl_c(peer, lambda seen: len(seen) == 5 and all(one.received for one in seen))
+        held = ctrl_c(lambda: peer.wait_until(lambda seen: len(seen) == 5 and all(one.received for one in seen)))
         with held, pytest.raises(KeyboardInterrupt):
             deliver(burst, peer.address, rng=rng)
         assert all(one.completed_ns is None for one in _assert_nothing_left(peer, 5))
@@ -59,7 +32,7 @@ def test_an_interrupt_while_the_prefixes_are_held_drops_them(burst_for: BurstFor
 def test_an_interrupt_while_answers_are_awaited_drops_the_connections(burst_for: BurstFor, rng: random.Random) -> None:
     with RecordingPeer(Script(then="keep")) as peer:
         burst = burst_for(peer.address, 5, timeout_s=60.0)
-        delivered = _ctrl_c(peer, lambda seen: sum(one.completed_ns is not None for one in seen) == 5)
+        delivered = ctrl_c(lambda: peer.wait_until(lambda seen: sum(one.completed_ns is not None for one in seen) == 5))
         with delivered, pytest.raises(KeyboardInterrupt):
             deliver(burst, peer.address, rng=rng)
         _assert_nothing_left(peer, 5)
@@ -88,7 +61,7 @@ def test_an_interrupt_in_the_middle_of_the_gate_drops_those_that_were_not_releas
 
 def test_an_interrupt_during_an_exchange_drops_the_connection() -> None:
     with RecordingPeer(Script(then="keep")) as peer:
-        arrived = _ctrl_c(peer, lambda seen: bool(seen) and seen[0].completed_ns is not None)
+        arrived = ctrl_c(lambda: peer.wait_until(lambda seen: bool(seen) and seen[0].completed_ns is not None))
         with arrived, pytest.raises(KeyboardInterrupt):
             exchange(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", peer.address, timeout_s=60)
         _assert_nothing_left(peer, 1)
