@@ -38,6 +38,16 @@ def test_what_the_developer_has_said_stays_and_is_not_said_twice() -> None:
     assert "description" not in with_the_guards(None, {409: {"description": "mine"}}, HEX, 200)["responses"]["409"]
 
 
+def test_an_older_message_has_an_answer_of_its_own_where_the_usual_one_is_another() -> None:
+    ordered = with_the_guards(None, {}, HEX, 201, is_ordered=True)["responses"]
+    assert ordered["200"]["content"]["application/json"]["schema"]["properties"]["status"] == {"const": "superseded"}
+    assert list(ordered["201"]["headers"]) == ["Idempotent-Replayed"]
+    same = with_the_guards(None, {}, HEX, 200, is_ordered=True)["responses"]
+    assert same == with_the_guards(None, {}, HEX, 200)["responses"]
+    own = {"responses": {"200": {"description": "mine"}}}
+    assert with_the_guards(own, {}, HEX, 201, is_ordered=True)["responses"]["200"] == {"description": "mine"}
+
+
 def test_a_second_time_adds_nothing() -> None:
     """A route that is included in another router is made again, by some versions of FastAPI."""
     once = with_the_guards(None, {}, TOCSIN, 200)

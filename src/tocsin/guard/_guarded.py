@@ -91,6 +91,11 @@ class Guarded(Generic[Tx]):
         """Whether the operation has its name, or the adapter has to find it at the first request."""
         return self._operation is not None
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether its messages are numbered."""
+        return self._declare("").sequence is not None
+
     def name(self, name: str) -> None:
         """Name the operation, once.
 

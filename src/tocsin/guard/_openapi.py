@@ -41,7 +41,24 @@ _REPLAYED: Document = {
 }
 
 
-def with_the_guards(said: Document | None, answers: Mapping[int | str, Any], scheme: Scheme, success: int) -> Document:
+_SUPERSEDED: Document = {
+    "description": "A message as new as this one, or newer, was applied before: nothing changed",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "title": "Superseded",
+                "properties": {"status": {"const": "superseded"}, "detail": {"type": "string"}},
+                "required": ["status", "detail"],
+            }
+        }
+    },
+}
+
+
+def with_the_guards(
+    said: Document | None, answers: Mapping[int | str, Any], scheme: Scheme, success: int, *, is_ordered: bool = False
+) -> Document:
     """The additions to an operation object.
 
     Args:
@@ -49,6 +66,8 @@ def with_the_guards(said: Document | None, answers: Mapping[int | str, Any], sch
         answers: what the developer says of single statuses.
         scheme: how its requests are signed.
         success: the status of the usual answer.
+        is_ordered: whether older messages are answered 200 "superseded". Where that is the status of the usual answer
+            too, the document keeps to what the developer says of it.
     """
     extra = dict(said or {})
     parameters = list(extra.get("parameters", ()))
@@ -56,6 +75,8 @@ def with_the_guards(said: Document | None, answers: Mapping[int | str, Any], sch
     parameters += [field for field in _header_fields(scheme) if field["name"].lower() not in named]
     described = {str(status) for status, answer in answers.items() if answer.get("description")}
     own = {status: _answer(status, is_described=status in described) for status in _ANSWERS}
+    if is_ordered:
+        own["200"] = _SUPERSEDED
     own[str(int(success))] = {"headers": _REPLAYED}
     return extra | {"parameters": parameters, "responses": own | extra.get("responses", {})}
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from tests.guard.adapters.asgi_client import Exchange
 from tests.guard.adapters.fastapi_shop import KEY, TOCSIN, OrderIn, OrderOut, Shop
 from tests.guard.shop import HEX, SECRET
-from tocsin.guard import Guard, GuardError, Signed, Transaction
+from tocsin.guard import Guard, GuardError, Signed, Transaction, json_pointer, sequence
 from tocsin.guard.stores.sqlite import SQLiteStore
 from tocsin.signing import KeyRing
 
@@ -124,3 +124,13 @@ def test_the_openapi_document_says_what_the_guard_does(shop: Shop) -> None:
     written = json.dumps(document["paths"]["/v1/order"], indent=1) + "\n"
     snapshot = Path(__file__).with_name("openapi.json")
     assert written == snapshot.read_text(encoding="utf-8")
+
+
+def test_the_openapi_document_says_how_an_older_message_is_answered(shop: Shop) -> None:
+    @shop.app.post("/order", status_code=201)
+    @shop.guard.fastapi(key=KEY, sequence=sequence(number=json_pointer("/version")))
+    async def order(tx: Transaction, body: OrderIn) -> Any:
+        return shop.write(tx, body.order_id)
+
+    document = json.loads(shop.loop.run(Exchange("/openapi.json", method="GET").call(shop.app)).body)
+    assert "was applied before" in document["paths"]["/order"]["post"]["responses"]["200"]["description"]

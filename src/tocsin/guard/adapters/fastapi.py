@@ -105,7 +105,9 @@ class GuardedEndpoint(Generic[Tx]):
         """Make a route that has just been made a guarded one."""
         route.handle = partial(self._handle, route, route.handle)  # type: ignore[method-assign]
         status = route.status_code or HTTPStatus.OK
-        route.openapi_extra = with_the_guards(route.openapi_extra, route.responses, self._scheme, status)
+        route.openapi_extra = with_the_guards(
+            route.openapi_extra, route.responses, self._scheme, status, is_ordered=self._guarded.is_ordered
+        )
 
     async def _handle(self, route: APIRoute, unguarded: App, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (route.methods or ()):
