@@ -51,9 +51,10 @@ def _truth(result: dict[str, Any]) -> str:
     kinds = [kind for kind in result["kinds"].values() if kind["scans"]]
     scans, right = sum(kind["scans"] for kind in kinds), sum(kind["as_expected"] for kind in kinds)
     routes = {title for kind in kinds for title in kind["services"]}
+    services = {title.partition("/")[0] for title in routes}
     return (
-        f"{right} of {scans} scans of {len({title.split('/')[0] for title in routes})} services and {len(routes)} routes "
-        "said exactly what is true of each, all fourteen checks."
+        f"{right} of {scans} scans of {len(services)} services and {len(routes)} routes said exactly what is true of "
+        "each, all fourteen checks."
     )
 
 
@@ -71,8 +72,8 @@ def _generated(result: dict[str, Any]) -> str:
     missed = sum(one["recall"]["of"] - one["recall"]["right"] for one in checks)
     invented = sum(one["precision"]["of"] - one["precision"]["right"] for one in checks)
     return (
-        f"Of {result['services']} services made from seeds never used before, {result['as_expected']} were told exactly "
-        f"as they were made;\n"
+        f"Of {result['services']} services made from seeds never used before, {result['as_expected']} were told "
+        f"exactly as they were made;\n"
         f"holes missed: {missed} of {sum(one['recall']['of'] for one in checks)}, invented: {invented}."
     )
 
