@@ -1,35 +1,21 @@
 """The service of fastapi-vulnerable behind tocsin.guard: claim, order, stock and stored answer are one commit.
 
 The endpoints say what an order and a cancellation do, and nothing about races: whatever they write through `tx` happens
-once for each order_id, or not at all.
+once for each order_id, or not at all. Reservations, payments, transfers and coupons are in others.py.
 """
 
-import asyncio
-import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
 
+import others
+from desk import Amount, Name, connected, guard, require_loopback, run
 from fastapi import FastAPI, HTTPException, Request
-from psycopg import AsyncConnection
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from tocsin.guard import Guard, json_pointer
-from tocsin.guard.stores.postgres import AsyncPostgresStore, AsyncTransaction
-from tocsin.signing import KeyRing, Secret, preset
-
-DATABASE = os.environ["LAB_DATABASE"]
-# For what is not guarded: reading, setting up, resetting. The store opens its own.
-CONNECTIONS = 4
-
-store = AsyncPostgresStore(DATABASE)
-guard = Guard(preset("tocsin-v1"), KeyRing.of(Secret.from_env("LAB_SECRET", key_id="lab")), store)
-idle: asyncio.Queue[AsyncConnection[Any]] = asyncio.Queue()
-
-# PostgreSQL's text holds no NUL, and a name that nobody can type is none.
-Name = Annotated[str, Field(min_length=1, pattern=r"^[ -~]+$")]
+from tocsin.guard import json_pointer
+from tocsin.guard.stores.postgres import AsyncTransaction
 
 
 class ItemIn(BaseModel):
@@ -42,38 +28,20 @@ class CancelIn(BaseModel):
 
 
 class OrderIn(CancelIn):
-    qty: Annotated[int, Field(ge=1, le=1000)]
+    qty: Amount
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    connections = [await AsyncConnection.connect(DATABASE, autocommit=True) for _ in range(CONNECTIONS)]
-    for connection in connections:
-        idle.put_nowait(connection)
-    await store.migrate_async()
-    await run("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
-    await run("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
-    yield
-    for connection in connections:
-        await connection.close()
+    async with connected():
+        await run("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
+        await run("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
+        await others.create_tables()
+        yield
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-async def run(statement: str, *values: object) -> list[Any]:
-    """One statement on a connection of the pool, committed when it returns; its rows, if it has any."""
-    connection = await idle.get()
-    try:
-        cursor = await connection.execute(statement, values)
-        return await cursor.fetchall() if cursor.description else []
-    finally:
-        idle.put_nowait(connection)
-
-
-def require_loopback(request: Request) -> None:
-    if request.client is None or request.client.host not in {"127.0.0.1", "::1"}:
-        raise HTTPException(403)
+app.include_router(others.router)
 
 
 @app.post("/order")
@@ -100,13 +68,11 @@ async def cancel(tx: AsyncTransaction, wanted: CancelIn) -> dict[str, str]:
 
 @app.get("/items/{item}")
 async def read_item(item: str) -> dict[str, object]:
-    rows = await run(
-        "SELECT stock, (SELECT COUNT(*) FROM orders WHERE item = items.id) FROM items WHERE id = %s",
-        item,
-    )
+    sold, reserved = (f"(SELECT COUNT(*) FROM {table} WHERE item = items.id)" for table in ("orders", "reserved"))
+    rows = await run(f"SELECT stock, {sold}, {reserved} FROM items WHERE id = %s", item)
     if not rows:
         raise HTTPException(404, "no such item")
-    return {"item": item, "stock": rows[0][0], "sold": rows[0][1]}
+    return {"item": item, "stock": rows[0][0], "sold": rows[0][1], "reserved": rows[0][2]}
 
 
 @app.get("/orders/{order_id}")
@@ -125,8 +91,9 @@ async def create_item(request: Request, wanted: ItemIn) -> dict[str, object]:
 
 @app.post("/__reset")
 async def reset(request: Request) -> dict[str, str]:
-    """Forget orders and items. The guard's claims stay: what was applied once is never applied again."""
+    """Forget everything but the guard's claims and numbers: what was applied once is never applied again."""
     require_loopback(request)
     await run("DELETE FROM orders")
     await run("DELETE FROM items")
+    await others.forget()
     return {"status": "reset"}

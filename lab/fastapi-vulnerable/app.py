@@ -2,26 +2,17 @@
 
 Each statement borrows a connection of the pool and commits by itself. No transaction, no unique constraint, no lock:
 what lies between the SELECT and the INSERT is the race window, as wide as the database calls make it, no sleeps.
+Reservations, payments, transfers and coupons are in others.py.
 """
 
-import asyncio
-import hashlib
-import hmac
-import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
+import others
+from desk import connected, require_loopback, require_signature, run
 from fastapi import FastAPI, HTTPException, Request
-from psycopg import AsyncConnection
 from pydantic import BaseModel
-
-SECRET = os.environ["LAB_SECRET"].encode()
-DATABASE = os.environ["LAB_DATABASE"]
-CONNECTIONS = 16
-
-idle: asyncio.Queue[AsyncConnection[Any]] = asyncio.Queue()
 
 
 class ItemIn(BaseModel):
@@ -39,40 +30,16 @@ class OrderIn(CancelIn):
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    connections = [await AsyncConnection.connect(DATABASE, autocommit=True) for _ in range(CONNECTIONS)]
-    for connection in connections:
-        idle.put_nowait(connection)
-    await run("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
-    # order_id is deliberately not unique: the SELECT in order() is the only thing that looks for duplicates.
-    await run("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
-    yield
-    for connection in connections:
-        await connection.close()
+    async with connected():
+        await run("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
+        # order_id is deliberately not unique: the SELECT in order() is the only thing that looks for duplicates.
+        await run("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
+        await others.create_tables()
+        yield
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-async def run(statement: str, *values: object) -> list[Any]:
-    """One statement on a connection of the pool, committed when it returns; its rows, if it has any."""
-    connection = await idle.get()
-    try:
-        cursor = await connection.execute(statement, values)
-        return await cursor.fetchall() if cursor.description else []
-    finally:
-        idle.put_nowait(connection)
-
-
-async def require_signature(request: Request) -> None:
-    expected = hmac.new(SECRET, await request.body(), hashlib.sha256).hexdigest()
-    # compare_digest of two str raises TypeError for anything outside ASCII: such a header is answered 500, not 401.
-    if not hmac.compare_digest(request.headers.get("X-Signature", ""), expected):
-        raise HTTPException(401, "bad signature")
-
-
-def require_loopback(request: Request) -> None:
-    if request.client is None or request.client.host not in {"127.0.0.1", "::1"}:
-        raise HTTPException(403)
+app.include_router(others.router)
 
 
 # FastAPI parses and validates the body before it calls the endpoint: what it refuses is a 422 without a signature.
@@ -103,13 +70,11 @@ async def cancel(request: Request, wanted: CancelIn) -> dict[str, str]:
 
 @app.get("/items/{item}")
 async def read_item(item: str) -> dict[str, object]:
-    rows = await run(
-        "SELECT stock, (SELECT COUNT(*) FROM orders WHERE item = items.id) FROM items WHERE id = %s",
-        item,
-    )
+    sold, reserved = (f"(SELECT COUNT(*) FROM {table} WHERE item = items.id)" for table in ("orders", "reserved"))
+    rows = await run(f"SELECT stock, {sold}, {reserved} FROM items WHERE id = %s", item)
     if not rows:
         raise HTTPException(404, "no such item")
-    return {"item": item, "stock": rows[0][0], "sold": rows[0][1]}
+    return {"item": item, "stock": rows[0][0], "sold": rows[0][1], "reserved": rows[0][2]}
 
 
 @app.get("/orders/{order_id}")
@@ -131,4 +96,5 @@ async def reset(request: Request) -> dict[str, str]:
     require_loopback(request)
     await run("DELETE FROM orders")
     await run("DELETE FROM items")
+    await others.forget()
     return {"status": "reset"}

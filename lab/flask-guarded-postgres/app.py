@@ -48,6 +48,9 @@ def create_tables() -> None:
         db.execute("SELECT pg_advisory_xact_lock(1)")
         db.execute("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
         db.execute("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
+        # For routes.py.
+        db.execute("CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, balance INTEGER, seq BIGINT)")
+        db.execute("CREATE TABLE IF NOT EXISTS coupons (id TEXT PRIMARY KEY, uses INTEGER)")
 
 
 def require_loopback() -> None:
@@ -55,12 +58,17 @@ def require_loopback() -> None:
         abort(403)
 
 
+def is_name(text: str) -> bool:
+    """Whether PostgreSQL takes it as a text: it has no U+0000 and no half of a surrogate pair."""
+    return text.isascii() and text.isprintable()
+
+
 @app.post("/order")
 @guard.flask(key=json_pointer("/order_id"))
 def order(signed: Signed, tx: Transaction) -> ResponseReturnValue:
     match signed.json():
         case {"order_id": str(order_id), "item": str(item), "qty": int(qty)} if (
-            order_id.isprintable() and item.isascii() and item.isprintable() and 0 < qty <= LARGEST_QTY
+            order_id.isprintable() and is_name(item) and 0 < qty <= LARGEST_QTY and qty is not True
         ):
             pass
         case _:
@@ -75,12 +83,14 @@ def order(signed: Signed, tx: Transaction) -> ResponseReturnValue:
 
 @app.get("/items/<item>")
 def read_item(item: str) -> ResponseReturnValue:
-    rows = run("SELECT stock FROM items WHERE id = %s", item)
+    rows = run("SELECT stock FROM items WHERE id = %s", item) if is_name(item) else []
     return {"item": item, "stock": rows[0][0]} if rows else ({"error": "no such item"}, 404)
 
 
 @app.get("/orders/<order_id>")
 def read_order(order_id: str) -> ResponseReturnValue:
+    if not order_id.isprintable():
+        return {"error": "no order has such an id"}, 404
     [(count,)] = run("SELECT COUNT(*) FROM orders WHERE order_id = %s", order_id)
     return {"order_id": order_id, "count": count}
 
@@ -96,10 +106,10 @@ def create_item() -> ResponseReturnValue:
 
 @app.post("/__reset")
 def reset() -> ResponseReturnValue:
-    """Forget orders and items. The guard's claims stay: what was applied once is never applied again."""
+    """Forget everything but the guard's claims: what was applied once is never applied again."""
     require_loopback()
-    run("DELETE FROM orders")
-    run("DELETE FROM items")
+    for table in ("orders", "items", "accounts", "coupons"):
+        run(f"DELETE FROM {table}")
     return {"status": "reset"}
 
 

@@ -33,6 +33,9 @@ def create_tables() -> None:
     with closing(connect()) as db:
         db.execute("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
         db.execute("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
+        # For routes.py.
+        db.execute("CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, balance INTEGER, seq INTEGER)")
+        db.execute("CREATE TABLE IF NOT EXISTS coupons (id TEXT PRIMARY KEY, uses INTEGER)")
 
 
 def require_loopback() -> None:
@@ -84,11 +87,11 @@ def create_item() -> ResponseReturnValue:
 
 @app.post("/__reset")
 def reset() -> ResponseReturnValue:
-    """Forget orders and items. The guard's claims stay: what was applied once is never applied again."""
+    """Forget everything but the guard's claims: what was applied once is never applied again."""
     require_loopback()
     with closing(connect()) as db:
-        db.execute("DELETE FROM orders")
-        db.execute("DELETE FROM items")
+        for table in ("orders", "items", "accounts", "coupons"):
+            db.execute(f"DELETE FROM {table}")
     return {"status": "reset"}
 
 

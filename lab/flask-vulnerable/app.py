@@ -34,6 +34,10 @@ def create_tables() -> None:
         db.execute("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, stock INTEGER NOT NULL)")
         # order_id is deliberately not unique: the SELECT in order() is the only thing that looks for duplicates.
         db.execute("CREATE TABLE IF NOT EXISTS orders (order_id TEXT, item TEXT, qty INTEGER)")
+        # For routes.py.
+        db.execute("CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, balance INTEGER, seq INTEGER)")
+        db.execute("CREATE TABLE IF NOT EXISTS coupons (id TEXT PRIMARY KEY, uses INTEGER)")
+        db.execute("CREATE TABLE IF NOT EXISTS done (kind TEXT, id TEXT)")
 
 
 def is_signed(body: bytes) -> bool:
@@ -93,8 +97,8 @@ def create_item() -> ResponseReturnValue:
 def reset() -> ResponseReturnValue:
     require_loopback()
     with closing(connect()) as db:
-        db.execute("DELETE FROM orders")
-        db.execute("DELETE FROM items")
+        for table in ("orders", "items", "accounts", "coupons", "done"):
+            db.execute(f"DELETE FROM {table}")
     return {"status": "reset"}
 
 

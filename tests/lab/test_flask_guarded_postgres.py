@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -37,11 +38,21 @@ def test_it_listens_on_loopback_alone(desk: OrderDesk) -> None:
     assert is_on_loopback_alone(desk.running)
 
 
-@pytest.mark.parametrize("wrong", [{"order_id": None}, {"order_id": "a\0b"}, {"item": "a\0b"}, {"item": 7}, {"qty": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"order_id": None}, {"order_id": "a\0b"}, {"item": "a\0b"}, {"item": 7}, {"qty": 0}, {"qty": True}],
+)
 def test_an_order_that_is_none_is_refused(desk: OrderDesk, wrong: dict[str, object]) -> None:
     body = json.dumps({"order_id": uuid.uuid4().hex, "item": "sku", "qty": 1} | wrong).encode()
     headers = {"Content-Type": "application/json"} | sign_tocsin_v1(body, "no-order", desk.running.secret)
     assert desk.send(body, headers).status == 400
+
+
+def test_a_stranger_who_reads_what_postgresql_refuses_gets_no_500(desk: OrderDesk) -> None:
+    for path in ("/items/a%00b", "/orders/a%00b"):
+        with closing(desk.connection()) as connection:
+            connection.request("GET", path)
+            assert connection.getresponse().status == 404
 
 
 def test_a_crash_of_both_processes_forgets_no_answer(desk: OrderDesk) -> None:

@@ -20,7 +20,7 @@ from tocsin import scan
 
 # How each language says that a path takes POST; what is told apart only by name stands for itself.
 _POSTS = (
-    r"""@app\.post\("([^"]+)\"""",  # Flask, FastAPI, Robyn
+    r"""@(?:app|router)\.post\("([^"]+)\"""",  # Flask, FastAPI, Robyn
     r"""^    path\("([^"]+)", (?!read|creating)\w+\)""",  # Django
     r"""app\.post\("([^"]+)\"""",  # Express
     r"""HandleFunc\("POST ([^"]+)\"""",  # Go
@@ -114,10 +114,7 @@ def source_of(service: Service) -> str:
     if program := re.search(r"build/lab/actix/lab/(\w+)", command):
         sources = LAB / "actix" / "services" / "src"
         return (sources / "bin" / f"{program[1]}.rs").read_text() + (sources / "desk.rs").read_text()
-    [text] = [
-        file.read_text() for file in map(service.folder.joinpath, ("app.py", "app.js", "main.go")) if file.exists()
-    ]
-    return text
+    return "\n".join(file.read_text() for ending in ("py", "js", "go") for file in service.folder.glob(f"*.{ending}"))
 
 
 def paths_of(plan: Path) -> set[str]:
