@@ -52,9 +52,12 @@ def _truth(result: dict[str, Any]) -> str:
     scans, right = sum(kind["scans"] for kind in kinds), sum(kind["as_expected"] for kind in kinds)
     routes = {title for kind in kinds for title in kind["services"]}
     services = {title.partition("/")[0] for title in routes}
+    said = [line for one in result["wrong"] for line in one["wrong"] if not line.startswith("  ")]
+    false = [line for line in said if "INCONCLUSIVE, expected" not in line]
     return (
         f"{right} of {scans} scans of {len(services)} services and {len(routes)} routes said exactly what is true of "
-        "each, all fourteen checks."
+        f"each, all fourteen checks;\n{scans - right} left a check INCONCLUSIVE that should not be, "
+        f"and {len(false) or 'none'} said what is false."
     )
 
 
