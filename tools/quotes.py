@@ -18,6 +18,7 @@ def quotes() -> dict[str, str]:
     """Each quoted sentence by the name of its marker."""
     return {
         "crash": _crash(_result("crash")),
+        "matrix": _matrix(_result("crash_matrix")),
         "truth": _truth(_result("truth")),
         "detection": _detection(_result("detection")),
         "generated": _generated(_result("generated")),
@@ -45,6 +46,12 @@ def _crash(result: dict[str, Any]) -> str:
         f"answer, {cut_off} were cut off before\ntheir commit. Lost, applied twice or answered otherwise when sent "
         f"again: {len(result['wrong'])}."
     )
+
+
+def _matrix(result: dict[str, Any]) -> str:
+    faults, orders = (sum(row[name] for row in result["rows"]) for name in ("rounds", "orders"))
+    wrong = sum(len(row["wrong"]) for row in result["rows"])
+    return f"{faults} faults among {orders} orders. Lost, applied twice or stuck: {wrong}."
 
 
 def _truth(result: dict[str, Any]) -> str:
