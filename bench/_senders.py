@@ -52,14 +52,23 @@ OURS = ("last-byte", "threads", "last-frame", "empty-end", "whole", "record")
 
 
 def ours(style: str) -> Method:
-    """One style of Tocsin's, or all in rotation, learning as a scan does."""
+    """One style of Tocsin's, or all in rotation, learning as a scan does: from answers, and from what it reads."""
     from dataclasses import replace
 
     from tocsin.scan._styles import Rotation, answer_gap_us
-    from tocsin.wire import Address, Burst, Protocol, Trust, chosen, deliver, request_bytes, styles_of
+    from tocsin.wire import Address, Burst, Protocol, Trust, chosen, deliver, exchange, request_bytes, styles_of
 
     rng = random.Random(7)
     known: dict[str, tuple[Address, Rotation]] = {}
+    has_hit: set[int] = set()
+
+    def hit(asked: Asked, address: Address) -> bool | None:
+        path = f"/burst?id={json.loads(asked.body)['id']}"
+        read = exchange(request_bytes("GET", path, [], b"", host=address.authority), address, timeout_s=5)
+        too_many = bool(json.loads(read.body)["effects"] > 1)
+        if too_many:
+            has_hit.add(asked.n)
+        return too_many if asked.n in has_hit else None
 
     def send(asked: Asked) -> Told:
         origin = asked.url.removesuffix("/order")
@@ -77,7 +86,8 @@ def ours(style: str) -> Method:
         if delivery.void:
             rotation.undelivered(chosen_style, delivery.void)
         else:
-            rotation.delivered(chosen_style, asked.n, answer_gap_us(delivery.history, {"200"}))
+            gap_us = answer_gap_us(delivery.history, {"200"})
+            rotation.delivered(chosen_style, asked.n, gap_us, hit=hit(asked, address) if style == "rotation" else None)
         return {"void": delivery.void, "style": delivery.style}
 
     return send

@@ -1,5 +1,7 @@
 import errno
 import gc
+import os
+import sys
 import threading
 
 import pytest
@@ -68,6 +70,41 @@ def test_an_interrupt_at_the_gate_turns_garbage_collection_on_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         gate.open()
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives scheduling policies to threads by this call")
+def test_while_it_opens_no_ordinary_thread_takes_its_place_where_the_system_allows_that() -> None:
+    before = os.sched_getscheduler(0)
+    policies = []
+
+    def send(data: bytes) -> int:
+        policies.append(os.sched_getscheduler(0))
+        return len(data)
+
+    may = _may_have_priority()
+    Gate([(send, b"a")]).open()
+    assert policies == [os.SCHED_RR if may else before]
+    assert os.sched_getscheduler(0) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as above")
+def test_where_the_system_does_not_allow_priority_it_opens_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "...")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    sends = _Sends()
+    assert Gate([(sends.send, b"a"), (sends.send, b"b")]).open().whole == (True, True)
+
+
+def _may_have_priority() -> bool:
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, policy, parameter)
+    return True
 
 
 def test_members_leave_as_far_apart_as_asked_for_the_first_at_once() -> None:

@@ -225,7 +225,7 @@ def _counted(session: Session, experiment: Experiment, outcome: Outcome, trial: 
 
 def _burst(session: Session, experiment: Experiment, twin: Trial, size: int) -> tuple[Trial, str]:
     """One burst more, after a hit. Only how often it hits is told: nobody waits to see whether somebody else writes."""
-    [(_, trial, what)] = _delivered(session, experiment, twin, [size], gentle=0)
+    [(_, trial, what)] = _delivered(session, experiment, twin, [size], gentle=0, repeats=True)
     return trial, what
 
 
@@ -247,24 +247,33 @@ def _played(
 
 
 def _delivered(
-    session: Session, experiment: Experiment, twin: Trial, sizes: Sequence[int], gentle: int
+    session: Session,
+    experiment: Experiment,
+    twin: Trial,
+    sizes: Sequence[int],
+    gentle: int,
+    *,
+    repeats: bool = False,
 ) -> list[tuple[Members, Trial, str]]:
+    """Bursts that settle together, each with what is wrong with it; `repeats`: after one that has hit."""
     hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
     composed = [experiment.compose(max(experiment.least, size >> gentle)) for size in sizes]
     styles = [session.rotation.next(len(members.shots)) for members in composed]
     bursts = [(members.shots, members.allowed, style) for members, style in zip(composed, styles, strict=True)]
     trials = overlapping(session, bursts, hold_s=hold_s)
-    for style, trial in zip(styles, trials, strict=True):
-        _learn(session, style, trial, twin)
-    return [(members, trial, experiment.hit(trial, twin)) for members, trial in zip(composed, trials, strict=True)]
+    whats = [experiment.hit(trial, twin) for trial in trials]
+    for style, trial, what in zip(styles, trials, whats, strict=True):
+        _learn(session, style, trial, twin, hit=bool(what) if what or repeats else None)
+    return list(zip(composed, trials, whats, strict=True))
 
 
-def _learn(session: Session, style: Style, trial: Trial, twin: Trial) -> None:
+def _learn(session: Session, style: Style, trial: Trial, twin: Trial, *, hit: bool | None) -> None:
     assert trial.delivery is not None, "it was concurrent"
     if trial.delivery.void:
         session.rotation.undelivered(style, trial.delivery.void)
     elif not trial.void:
-        session.rotation.delivered(style, trial.members, answer_gap_us(trial.delivery.history, twin.statuses))
+        gap_us = answer_gap_us(trial.delivery.history, twin.statuses)
+        session.rotation.delivered(style, trial.members, gap_us, hit=hit)
 
 
 def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> tuple[int, int]:

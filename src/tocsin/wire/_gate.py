@@ -5,9 +5,11 @@ Rule: whatever can be done before the gate opens has been done. One thread, one 
 
 import contextlib
 import gc
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -59,7 +61,11 @@ class Gate:
         collected = gc.isenabled()
         gc.disable()  # a collection inside the loop takes longer than the loop
         try:
-            sent_ns, taken = self._start_threads() if self._threads else self._loop()
+            if self._threads:
+                sent_ns, taken = self._start_threads()
+            else:
+                with _ahead_of_others():
+                    sent_ns, taken = self._loop()
         finally:
             if collected:
                 gc.enable()
@@ -108,3 +114,26 @@ def _doze(nanoseconds: int) -> None:
     """Sleep through most of a long wait, and none of a short one: a sleeper wakes late."""
     if nanoseconds > _SPIN_NS:
         time.sleep((nanoseconds - _SPIN_NS) / 1e9)
+
+
+@contextlib.contextmanager
+def _ahead_of_others() -> Iterator[None]:
+    """Run this thread before every ordinary one, where the system lets us (Linux, CAP_SYS_NICE).
+
+    On few processors the first request otherwise wakes a server that takes our place until it has run it, half a
+    millisecond ahead of the second (sched(7); uvicorn beside the scanner on 2 processors: 440 us between the sends of
+    two requests, 90 us so, and 78 instead of 49 of 100 bursts overlapped).
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameter)
