@@ -1,6 +1,6 @@
 """Every route of every lab service against expected.toml: full scans, quick ones, and through a jittery relay.
 
-python -m bench.truth [--services NAME,...] [--runs 3] [--quick 10] [--relay 1] [--fresh]
+python -m bench.truth [--services NAME,...] [--runs 3] [--quick 10] [--relay 1] [--jobs 1] [--fresh]
 
 Each scan is of a service that has just been started, by the real command line; services and kinds of scans take turns,
 so that a slow minute of the machine does not fall on one of them alone. A full scan has to end within 60 s, a quick one
@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,13 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     records = Records(BUILD / "scans.jsonl", fresh=arguments.fresh)
     wanted = list(_turns(arguments))
-    try:
-        for place, (name, kind, number) in enumerate(wanted, start=1):
-            if not records.has(service=name, kind=kind.name, number=number):
-                records.add(one(name, kind, number))
+    missing = [
+        (name, kind, number)
+        for name, kind, number in wanted
+        if not records.has(service=name, kind=kind.name, number=number)
+    ]
+    with ThreadPoolExecutor(arguments.jobs) as jobs:
+        scans = [jobs.submit(one, *turn) for turn in missing]
+        try:
+            for place, done in enumerate(as_completed(scans), start=len(wanted) - len(missing) + 1):
+                records.add(done.result())
                 _show(records, place, len(wanted))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here")
+        except KeyboardInterrupt:
+            jobs.shutdown(wait=False, cancel_futures=True)
+            print("\nstopped; the same command goes on from here")
     asked = {(name, kind.name, number) for name, kind, number in wanted}
     kept = [record for record in records if (record["service"], record["kind"], record["number"]) in asked]
     RESULTS.parent.mkdir(exist_ok=True)
@@ -82,6 +90,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="full scans of each (default: 3)")
     parser.add_argument("--quick", type=int, default=10, help="quick scans of each (default: 10)")
     parser.add_argument("--relay", type=int, default=1, help="full scans of each through the relay (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="how many scans at once (default: 1); each is the others' load"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the scans of earlier runs")
     arguments = parser.parse_args(argv)
     for name in arguments.services:

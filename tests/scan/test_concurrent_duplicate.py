@@ -13,7 +13,7 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import OncePerOrder, Unlocked
 from tests.scan.services.scanning import DUPLICATES, TOTAL, scan
 from tocsin.findings import Severity, Verdict
-from tocsin.scan import _race
+from tocsin.scan import _gentle
 from tocsin.scan.checks import concurrent_duplicate
 
 ALL_VARIANTS = concurrent_duplicate._VARIANTS
@@ -115,8 +115,8 @@ class LimitsBursts(Forgetful):
 def test_what_the_sequential_twin_has_shown_stays_violated_where_no_burst_gets_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_race, "_LONGEST_PAUSE_S", 0.001)
-    monkeypatch.setattr(_race, "_LONGEST_HOLD_S", 0.001)
+    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.001)
     found = scan(LimitsBursts(), DUPLICATES)
 
     assert found.finding.verdict is Verdict.VIOLATED

@@ -14,6 +14,7 @@ from tocsin.history import History
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._gentle import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._statuses import LIMITED
 from tocsin.scan._styles import answer_gap_us
@@ -21,10 +22,6 @@ from tocsin.scan._trials import unheard_fault
 from tocsin.wire import Delivery, Response
 
 LEAST_MEMBERS = 2
-_REPEATS_OF_A_HIT = 5
-_VOIDS_IN_A_ROW = 12
-_HOLD_S, _LONGEST_HOLD_S = 0.03, 0.25
-_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 FIRST_SERVER_ERROR = 500  # RFC 9110 section 15.6
 
 
@@ -135,9 +132,9 @@ def _bursts(
         if seen.void:
             tally.voids[seen.void] += 1
             gentle += 1
-            if gentle == _VOIDS_IN_A_ROW:
+            if gentle == VOIDS_IN_A_ROW:
                 raise CannotTell(f"{gentle} bursts in a row were void: {seen.void}")
-            context.session.wait(min(_PAUSE_S * 2**gentle, _LONGEST_PAUSE_S))
+            context.session.wait(pause_s(gentle))
             continue
         gentle = 0
         tally.mixture[f"{context.session.usual_style} n={seen.size}"] += 1
@@ -148,7 +145,7 @@ def _repeat(context: Context, once: Callable[[int], Seen], tally: Tally) -> None
     """How often a hit comes back, of how many tries. One that does not is still one: it was read."""
     hits = tries = 0
     try:
-        while tries < _REPEATS_OF_A_HIT and time.monotonic() < context.until:
+        while tries < REPEATS_OF_A_HIT and time.monotonic() < context.until:
             hits += bool(once(0).hit)
             tries += 1
             tally.rate = hits, tries
@@ -176,8 +173,7 @@ def delivered(
     """
     session = context.session
     style = session.rotation.next(len(shots)) if in_every_style and not any(offsets_us) else None
-    hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
-    delivery = session.deliver(shots, hold_s=hold_s, style=style, offsets_us=offsets_us)
+    delivery = session.deliver(shots, hold_s=hold_s(gentle), style=style, offsets_us=offsets_us)
     is_sent = delivery.gate_opened_ns is not None
     session.assume(sum(is_sent and _may_have_effect(response) for response in delivery.responses))
     if style is not None and delivery.void:

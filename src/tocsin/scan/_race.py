@@ -5,28 +5,20 @@ One verified effect too many is proof, so the first hit ends the race; it is rep
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tocsin.findings import Bound, Json, Verdict
+from tocsin.findings import Verdict
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._gentle import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
+from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
-from tocsin.scan._statistics import upper_limit
 from tocsin.scan._styles import answer_gap_us
-from tocsin.scan._trial import Trial, delivery_facts
+from tocsin.scan._trial import Trial
 from tocsin.scan._trials import confirm, overlapping, sequential
-from tocsin.wire import Delivery, Style
+from tocsin.wire import Style
 
-# Long enough for every server measured to have parked the prefixes; doubled after a void burst.
-_HOLD_S = 0.03
-_LONGEST_HOLD_S = 0.25
-# A void burst is sent again slower as well: a limiter that counts by the second has to forget the last one.
-_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 0.5
-_VOIDS_IN_A_ROW = 12
-_REPEATS_OF_A_HIT = 5
 # So many bursts settle together: they share nearly all of that wait, and few are sent in vain where one hits.
 _TOGETHER = 4
 
@@ -62,96 +54,6 @@ class Experiment:
     is_apart: bool = False
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a race has shown so far."""
-
-    twin: Trial | None = None
-    also_sequential: bool = False
-    hit: Trial | None = None
-    what: str = ""
-    rate: tuple[int, int] = (0, 0)
-    # How few requests are enough, as the end of a sentence, once that has been tried.
-    smallest: str = ""
-    mixture: Counter[str] = field(default_factory=Counter)
-    styles: dict[str, Json] = field(default_factory=dict)
-    delivery: Delivery | None = None
-    voids: Counter[str] = field(default_factory=Counter)
-    cut_short: str = ""
-    missing: str = ""
-
-    @property
-    def clean(self) -> int:
-        """Valid bursts without a hit."""
-        return self.mixture.total()
-
-    @property
-    def verdict(self) -> Verdict:
-        """A hit is proof; nothing valid is nothing."""
-        if self.hit is not None:
-            return Verdict.VIOLATED
-        return Verdict.NOT_OBSERVED if self.clean and not self.missing else Verdict.INCONCLUSIVE
-
-    def bound(self) -> Bound | None:
-        """What the clean bursts are worth, or None if there were none or one hit."""
-        if self.verdict is not Verdict.NOT_OBSERVED:
-            return None
-        return Bound(
-            trials=self.clean,
-            unit="bursts",
-            upper_limit=upper_limit(self.clean),
-            detail=self.cut_short,
-            mixture=dict(self.mixture),
-            void=self.voids.total(),
-        )
-
-    def reason(self) -> str:
-        """Why there is no verdict."""
-        return self.missing or self.cut_short or "no burst was valid"
-
-    def came_back(self) -> str:
-        """How often the hit has come back, as a sentence."""
-        hits, tries = self.rate
-        if not tries:
-            return "It was not tried again: the time or the budget was over."
-        return f"It came back in {hits} of {tries} further bursts{self.smallest}."
-
-    def facts(self) -> dict[str, Json]:
-        """As a report shows it."""
-        facts: dict[str, Json] = {
-            "verdict": str(self.verdict),
-            "valid_bursts": self.clean,
-            "mixture": dict(self.mixture),
-        }
-        if self.styles:
-            facts["styles"] = self.styles
-        if self.hit is None and self.delivery is not None:
-            facts["delivery"] = delivery_facts(self.delivery)
-        if self.voids:
-            facts["void_bursts"] = dict(self.voids)
-        if self.cut_short:
-            facts["cut_short"] = self.cut_short
-        if self.twin is not None:
-            facts |= {"sequential": self.twin.facts(), "also_sequential": self.also_sequential}
-        if self.hit is not None:
-            hits, of = self.rate
-            facts |= {
-                "burst": self.hit.facts(),
-                "kind": self.what,
-                "effects": self.hit.effects,
-                "allowed_effects": self.hit.allowed,
-                "came_back": f"{hits} of {of}",
-            }
-            if self.smallest:
-                facts["smallest"] = self.smallest.removeprefix("; ")
-        bound = self.bound()
-        if bound is not None:
-            facts["bound"] = str(bound)
-        if self.verdict is Verdict.INCONCLUSIVE:
-            facts["reason"] = self.reason()
-        return facts
-
-
 def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
     """Run an experiment to its end, or until a monotonic time. What ends it early is noted, not raised."""
     outcome = Outcome()
@@ -181,7 +83,7 @@ def _ask_canaries(session: Session, experiment: Experiment) -> None:
         canary = experiment.compose(experiment.least).shots[:1]
         drafts = [shot.draft for shot in canary]
         before = session.read(drafts)
-        delivery = session.deliver(canary, hold_s=_LONGEST_HOLD_S, style=style)
+        delivery = session.deliver(canary, hold_s=hold_s(VOIDS_IN_A_ROW), style=style)
         session.effects(drafts, before)
         session.rotation.asked(style, delivery.void)
 
@@ -212,9 +114,9 @@ def _counted(session: Session, experiment: Experiment, outcome: Outcome, trial: 
     if trial.void:
         outcome.voids[trial.void] += 1
         gentle += 1
-        if gentle == _VOIDS_IN_A_ROW:
+        if gentle == VOIDS_IN_A_ROW:
             raise CannotTell(f"{gentle} bursts in a row were void: {trial.void}")
-        session.wait(min(_PAUSE_S * 2**gentle, _LONGEST_PAUSE_S))
+        session.wait(pause_s(gentle))
         return gentle
     assert trial.delivery is not None, "it was concurrent"
     outcome.delivery = trial.delivery
@@ -256,11 +158,10 @@ def _delivered(
     repeats: bool = False,
 ) -> list[tuple[Members, Trial, str]]:
     """Bursts that settle together, each with what is wrong with it; `repeats`: after one that has hit."""
-    hold_s = min(_HOLD_S * 2**gentle, _LONGEST_HOLD_S)
     composed = [experiment.compose(max(experiment.least, size >> gentle)) for size in sizes]
     styles = [session.rotation.next(len(members.shots)) for members in composed]
     bursts = [(members.shots, members.allowed, style) for members, style in zip(composed, styles, strict=True)]
-    trials = overlapping(session, bursts, hold_s=hold_s)
+    trials = overlapping(session, bursts, hold_s=hold_s(gentle))
     whats = [experiment.hit(trial, twin) for trial in trials]
     for style, trial, what in zip(styles, trials, whats, strict=True):
         _learn(session, style, trial, twin, hit=bool(what) if what or repeats else None)
@@ -280,7 +181,7 @@ def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, 
     """How often the hit comes back, of how many tries. A hit that does not is still one: its effects were read."""
     hits = tries = 0
     try:
-        while tries < _REPEATS_OF_A_HIT and time.monotonic() < until:
+        while tries < REPEATS_OF_A_HIT and time.monotonic() < until:
             _, what = _burst(session, experiment, twin, size)
             tries += 1
             hits += bool(what)
@@ -295,7 +196,7 @@ def _shrunk(session: Session, experiment: Experiment, twin: Trial, size: int, un
     try:
         for fewer in sorted({other for other in experiment.sizes if other < size}):
             hits = tries = members = 0
-            while tries < _REPEATS_OF_A_HIT and time.monotonic() < until:
+            while tries < REPEATS_OF_A_HIT and time.monotonic() < until:
                 trial, what = _burst(session, experiment, twin, fewer)
                 members, tries, hits = trial.members, tries + 1, hits + bool(what)
             if hits:

@@ -11,8 +11,9 @@ from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._linear import is_linearizable, once_only
+from tocsin.scan._outcome import Outcome
 from tocsin.scan._plan import DELIVERY_ID, Plan
-from tocsin.scan._race import Experiment, Members, Outcome, race, worst
+from tocsin.scan._race import Experiment, Members, race, worst
 from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS, upper_limit
 from tocsin.scan._template import INSTANT_NAMES, Template
 from tocsin.scan._trial import Trial

@@ -10,8 +10,9 @@ from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._linear import counter_with_floor, is_linearizable
 from tocsin.scan._mixed import raced
+from tocsin.scan._outcome import Outcome
 from tocsin.scan._plan import Plan
-from tocsin.scan._race import Experiment, Members, Outcome, race
+from tocsin.scan._race import Experiment, Members, race
 from tocsin.scan._stage import Scene
 from tocsin.scan._trial import Trial
 from tocsin.scan._trials import control, sequential
