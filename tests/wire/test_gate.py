@@ -86,6 +86,10 @@ def test_while_it_opens_no_ordinary_thread_takes_its_place_where_the_system_allo
     assert policies == [os.SCHED_RR if may else before]
     assert os.sched_getscheduler(0) == before
 
+    # Between members that leave apart the server is to act, perhaps on this very processor.
+    Gate([(send, b"a"), (send, b"b")], [0, 50]).open()
+    assert policies[1:] == [before, before]
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as above")
 def test_where_the_system_does_not_allow_priority_it_opens_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
