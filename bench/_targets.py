@@ -98,10 +98,12 @@ def target(kind: str, folder: Path) -> Iterator[Target]:
         yield Target(origin, port, str(certificate) if secure else "", protocol)
 
 
-def available(kind: str) -> bool:
-    """Whether this machine has what the service needs."""
-    needs = {"go": "go", "nginx": "nginx"}.get(kind)
-    return needs is None or shutil.which(needs) is not None
+def missing(kind: str) -> str:
+    """What the service needs and this machine has not, with what installs it; "" if nothing."""
+    needs = {"go": ("go", "golang-go"), "nginx": ("nginx", "nginx-light")}.get(kind)
+    if needs is None or shutil.which(needs[0]) is not None:
+        return ""
+    return f"it needs {needs[0]}: apt-get install --no-install-recommends {needs[1]}"
 
 
 def _command(kind: str, port: int, certificate: Path, key: Path) -> list[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench._host import facts
 from bench._senders import PEERS
-from bench._targets import Sender, Target, available, peers, target
+from bench._targets import Sender, Target, missing, peers, target
 
 RESULTS = Path(__file__).parent / "results" / "delivery.json"
 SIZES = (2, 10, 20, 30, 100)
@@ -98,8 +98,8 @@ def _burst(cell: Cell, sender: Sender, where: Target, number: int, n: int) -> No
 def one_byte(rng: random.Random) -> str:
     """Whether 200 whole requests, released by one byte, all ran."""
     cell = Cell()
-    if not available("go"):
-        return "not measured: go is not installed"
+    if why := missing("go"):
+        return f"not measured: {why}"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as closing:
         where = closing.enter_context(target("go", Path(folder)))
         sender = Sender("record", Path(sys.executable))
@@ -160,9 +160,11 @@ def main() -> None:
     rng = random.Random(7)
     cells: Cells = {}
     for kind in HTTP_3 if arguments.http3 else KINDS:
-        if available(kind.partition("+")[0]):
-            measure(kind, sizes, rounds, rng, cells)
-            show(kind, sizes, cells)
+        if why := missing(kind.partition("+")[0]):
+            print(f"\n{kind}: left out; {why}")
+            continue
+        measure(kind, sizes, rounds, rng, cells)
+        show(kind, sizes, cells)
     measured: dict[str, object] = {"host": facts(), "rounds": rounds}
     measured |= {f"{kind} n={n}": cell.told() for (kind, n), cell in cells.items()}
     if arguments.http3:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench._host import facts
 from bench._senders import PEERS
-from bench._targets import Sender, Target, available, peers, target
+from bench._targets import Sender, Target, missing, peers, target
 
 RESULTS = Path(__file__).parent / "results" / "overlap.json"
 SIZES = (2, 20)
@@ -141,8 +141,8 @@ def main() -> None:
     result: dict[str, object] = json.loads(results.read_text()) if results.exists() else {}
     result["host"] = facts()
     for kind in arguments.only:
-        if not available(kind):
-            print(f"{kind}: not installed, left out")
+        if why := missing(kind):
+            print(f"{kind}: left out; {why}")
             continue
         result[kind] = told = measure(kind, rounds, most, rng)
         show(kind, told)

@@ -58,7 +58,9 @@ class _OneAfterAnother(Gate):
             self._gave_up = not select.select([send.__self__], [], [], 0.2)[0]  # type: ignore[attr-defined]
             return taken
 
-        super().__init__([(functools.partial(send_and_wait, send), withheld) for send, withheld in releases])
+        # What only wakes the server has no answer.
+        wake, *others = releases
+        super().__init__([wake, *((functools.partial(send_and_wait, send), withheld) for send, withheld in others)])
 
 
 def _deliver(peer: RecordingPeer, burst_for: BurstFor, *, timeout_s: float = 10.0) -> Delivery:

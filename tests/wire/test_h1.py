@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.wire import RequestError, request_bytes
-from tocsin.wire._h1 import last_byte
+from tocsin.wire._h1 import last_byte, waking
 
 
 def _finishes(pieces: list[bytes]) -> bool:
@@ -33,6 +33,14 @@ def test_prefix_and_withheld_are_the_request_and_exactly_one_byte_is_withheld(re
     split = last_byte(request)
     assert split.prefix + split.withheld == request
     assert len(split.withheld) == 1
+
+
+@given(request=_REQUESTS)
+def test_one_that_wakes_the_server_holds_back_a_byte_more_and_is_complete_with_the_last_alone(request: bytes) -> None:
+    split = waking(last_byte(request))
+    assert split.prefix + split.wake + split.withheld == request
+    assert (len(split.wake), len(split.withheld)) == (1, 1)
+    assert not _finishes([split.prefix, split.wake])
 
 
 @given(request=_REQUESTS, data=st.data())

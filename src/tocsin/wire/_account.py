@@ -24,7 +24,7 @@ class Release:
     Args:
         line: whose.
         octets: what is written.
-        places: which members of the burst it completes, in this order.
+        places: which members of the burst it completes, in this order; () for one that only wakes the server.
         after_us: how long after the gate opens.
     """
 
@@ -89,15 +89,15 @@ class Account:
         samples = [(ahead, _after(line)) for line, ahead in zip(lines, before, strict=True)]
         verified = all(ahead is not None and after is not None for ahead, after in samples)
         proof: Proof = "tcp_info" if verified else "unverified"
-        opened_ns = min(opening.sent_ns)
         sent_ns = {
             place: at_ns for release, at_ns in zip(releases, opening.sent_ns, strict=True) for place in release.places
         }
+        opened_ns = min(sent_ns.values())
         return replace(
             self._delivery(lines, self._void(lines, releases, opening, samples)),
-            history=self._history(releases, opening),
+            history=self._history(releases, opening, opened_ns),
             proof=proof,
-            send_skew_us=opening.skew_us,
+            send_skew_us=(max(sent_ns.values()) - opened_ns) // 1000,
             gate_opened_ns=opened_ns,
             offsets_us=tuple((sent_ns[member.place] - opened_ns) // 1000 for member in self._members),
             order=_order(self._members),
@@ -124,8 +124,7 @@ class Account:
                 faults[member.place] = faults[member.place] or fault
         return self._sentence(faults)
 
-    def _history(self, releases: Sequence[Release], opening: Opening) -> History:
-        opened_ns = min(opening.sent_ns)
+    def _history(self, releases: Sequence[Release], opening: Opening, opened_ns: int) -> History:
         in_order = sorted(zip(opening.sent_ns, range(len(releases)), strict=True))
         return History(
             tuple(

@@ -62,10 +62,10 @@ class Delivery:
             nothing, but it may have had effects if the gate was opened.
         proof: what the delivery was checked by: "tcp_info", the kernel's own counters of segments, or "unverified"
             where the system has none, as of UDP, and where the gate stayed shut.
-        send_skew_us: from the first send at the gate to the last one.
+        send_skew_us: from the first request that was completed at the gate to the last one.
         failures: why a member has no answer, in the order of `Burst.requests`; None for an answered one, and for all of
             them that were not asked because the gate stayed shut.
-        gate_opened_ns: when the gate opened, on `time.monotonic_ns()`; None if it was not opened.
+        gate_opened_ns: when the gate opened for the first request, on `time.monotonic_ns()`; None if it was not opened.
         protocol: what was spoken: "http/1.1", "h2" (over TLS), "h2c" (in cleartext) or "h3" (over QUIC).
         style: how the members were held back and let go.
         choice: why this protocol and so many connections, as a sentence.

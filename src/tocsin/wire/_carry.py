@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from tocsin.wire._address import Address
 from tocsin.wire._burst import Burst
 from tocsin.wire._errors import RequestError
-from tocsin.wire._h1 import Split, last_byte, whole
+from tocsin.wire._h1 import Split, last_byte, waking, whole
 from tocsin.wire._h1_line import H1Line
 from tocsin.wire._h2 import RECORD_BYTES, Parts, parts_of, record_shares, shares
 from tocsin.wire._h3 import FLIGHT_BYTES, flight_shares
@@ -32,14 +32,23 @@ class Carry(Protocol):
         """Open the connections and put on each what goes early; why that cannot be done as planned, or ""."""
 
 
-def carried(burst: Burst, address: Address, style: Style) -> Carry:
+def carried(burst: Burst, address: Address, style: Style, last: int) -> Carry:
     """The requests, taken apart as the protocol wants them.
+
+    Args:
+        burst: the requests.
+        address: where to, with the protocol that is spoken.
+        style: how they are held back.
+        last: the place of the one that is completed last.
 
     Raises:
         RequestError: one of them cannot be held back in this style, or it is HTTP/3 and aioquic is missing.
     """
     if address.protocol == "http/1.1":
-        return _OneEach([_split(request, style) for request in burst.requests], style)
+        splits = [_split(request, style) for request in burst.requests]
+        if style == "last-byte" and len(splits) > 1 and not any(burst.offsets_us):
+            splits[last] = waking(splits[last])
+        return _OneEach(splits, style)
     if style == "record" and len(set(burst.offsets_us)) > 1:
         raise RequestError("the style 'record' completes a connection's requests by one byte; wanted no offsets")
     requests = [parts_of(request, address.url_scheme) for request in burst.requests]

@@ -47,11 +47,11 @@ def deliver(burst: Burst, address: Address, *, rng: random.Random, nodes: Sequen
     """
     address = chosen(address, timeout_s=burst.timeout_s)
     style = checked_style(burst.style, address)
-    carry = carried(burst, address, style)
     members = [Member(place) for place in range(len(burst.requests))]
     account = Account(burst, address, style, members, len(nodes))
     order = list(range(len(members)))
     rng.shuffle(order)
+    carry = carried(burst, address, style, order[-1])
     with opened(address, nodes) as lines:
         void = _board(lines, carry, members, burst, address) or account.unconnected() or _park(lines, burst, account)
         if void:
@@ -94,8 +94,10 @@ def _sealed(lines: Lines, burst: Burst, order: Sequence[int]) -> list[Release]:
     """Everything that is written at the gate, in the order in which it is."""
     offsets_us = burst.offsets_us or (0,) * len(order)
     turn = {place: at for at, place in enumerate(order)}
-    releases = []
+    releases, wakes = [], []
     for line in lines.all:
+        if line.wake:
+            wakes.append(Release(line, line.seal_wake(), (), 0))
         places = [member.place for member in line.members]
         on_line = {place: at for at, place in enumerate(places)}
         groups = [
@@ -106,7 +108,7 @@ def _sealed(lines: Lines, burst: Burst, order: Sequence[int]) -> list[Release]:
         releases += [
             Release(line, octets, group, offsets_us[group[0]]) for octets, group in zip(pieces, groups, strict=True)
         ]
-    return sorted(releases, key=lambda release: (release.after_us, turn[release.places[0]]))
+    return wakes + sorted(releases, key=lambda release: (release.after_us, turn[release.places[0]]))
 
 
 def _sent_ahead(lines: Lines, releases: Sequence[Release], burst: Burst) -> tuple[list[Release], str]:

@@ -12,10 +12,17 @@ from tocsin.wire._errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is sent early and what is held back. Not in `repr`: a request holds a live signature."""
+    """What is sent early and what is held back. Not in `repr`: a request holds a live signature.
+
+    Args:
+        prefix: what is sent early.
+        withheld: what completes the request.
+        wake: of what comes between, what is sent when the gate opens, ahead of all that completes requests.
+    """
 
     prefix: bytes = field(repr=False)
     withheld: bytes = field(repr=False)
+    wake: bytes = field(default=b"", repr=False)
 
 
 def last_byte(request: bytes) -> Split:
@@ -36,6 +43,15 @@ def last_byte(request: bytes) -> Split:
     except h11.RemoteProtocolError:
         raise RequestError("the request is not HTTP/1.1 as a strict server reads it, so no burst can hold it") from None
     return split
+
+
+def waking(split: Split) -> Split:
+    """The same, with one byte more held back, that wakes the server.
+
+    A send that wakes a sleeping server takes ten times as long as one to a server that is awake (70 us and 7 us on a
+    virtual machine). With this byte the first of a burst costs that, and no request is complete before the others.
+    """
+    return Split(split.prefix[:-1], split.withheld, split.prefix[-1:])
 
 
 def whole(request: bytes) -> Split:

@@ -21,9 +21,10 @@ class H1Line(Line):
     def __init__(self, transport: Transport, member: Member, split: Split) -> None:
         super().__init__(transport, (member,))
         self.unsent = memoryview(split.prefix)
+        self.wake = split.wake
         self._member = member
         self._withheld = split.withheld
-        self._reader = ResponseReader((split.prefix + split.withheld).partition(b" ")[0])
+        self._reader = ResponseReader((split.prefix + split.wake + split.withheld).partition(b" ")[0])
 
     def read(self, arrived: Arrival) -> None:
         """See Line."""

@@ -26,6 +26,7 @@ class Line(ABC):
         self.members = tuple(members)
         self.connected = False
         self.unsent = memoryview(b"")
+        self.wake = b""  # what is sent at the gate before any request is completed
         self.detail = ""  # more about why it ended, where there is more than a Failure
         self._ahead: memoryview | None = None
         self._released = False
@@ -132,6 +133,10 @@ class Line(ABC):
         for member in self.members:
             if not member.finished:
                 member.end(failure, 0)
+
+    def seal_wake(self) -> bytes:
+        """What is to be written first at the gate; to be asked before `seal`."""
+        return self.transport.seal(self.wake)
 
     def seal(self, groups: Sequence[Sequence[int]]) -> list[bytes]:
         """What is to be written at the gate: for each group of places among `members` one piece, in this order."""
