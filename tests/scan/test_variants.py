@@ -1,5 +1,6 @@
 """concurrent-duplicate has three variants, and a verdict for each: identical, resigned, same_nonce."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,12 +52,13 @@ def test_one_nonce_for_many_orders_is_found_where_the_nonce_is_the_identity() ->
 def test_every_variant_gets_its_share_of_a_short_time_and_a_correct_service_is_clean_in_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(concurrent_duplicate, "_VARIANTS", _VARIANTS)
+    endless = tuple(replace(variant, wanted=10_000) for variant in _VARIANTS)
+    monkeypatch.setattr(concurrent_duplicate, "_VARIANTS", endless)
     found = scan(Nonced(), DUPLICATES, signing=NONCED, identity={"variables": ["nonce"]}, budget={"seconds": 4})
 
     assert verdicts(found) == dict.fromkeys(("identical", "resigned", "same_nonce"), "NOT_OBSERVED")
     bursts = {name: facts["valid_bursts"] for name, facts in found.fact("variants").items()}
-    assert 150 > bursts["identical"] > bursts["resigned"] > 0 < bursts["same_nonce"]
+    assert bursts["identical"] > bursts["resigned"] > 0 < bursts["same_nonce"]
     assert "resigned: 0 of " in found.finding.evidence.summary
 
 
