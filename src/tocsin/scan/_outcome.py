@@ -69,9 +69,8 @@ class Outcome:
             "verdict": str(self.verdict),
             "valid_bursts": self.clean,
             "mixture": dict(self.mixture),
+            "styles": self.styles,
         }
-        if self.styles:
-            facts["styles"] = self.styles
         if self.hit is None and self.delivery is not None:
             facts["delivery"] = delivery_facts(self.delivery)
         if self.voids:
