@@ -65,9 +65,10 @@ def _truth(result: dict[str, Any]) -> str:
     services = {title.partition("/")[0] for title in routes}
     said = [line for one in result["wrong"] for line in one["wrong"] if not line.startswith("  ")]
     false = [line for line in said if "INCONCLUSIVE, expected" not in line]
+    on_routes = f" and {len(routes)} routes" if len(routes) > len(services) else ""
     return (
-        f"{right} of {scans} scans of {len(services)} services and {len(routes)} routes said exactly what is true of "
-        f"each, all fourteen checks;\n{scans - right} left a check INCONCLUSIVE that should not be, "
+        f"{right} of {scans} scans of {len(services)} services{on_routes} said exactly what is true of each, all "
+        f"fourteen checks;\n{scans - right or 'none'} left a check INCONCLUSIVE that should not be, "
         f"and {len(false) or 'none'} said what is false."
     )
 
