@@ -84,6 +84,19 @@ def test_once_an_experiment_hits_what_hits_most_counts_more_than_how_close_answe
     assert rotation.best(small=True) == "last-byte"
 
 
+def test_what_hits_nearly_as_often_is_looked_at_until_it_is_known_and_what_hardly_hits_is_not() -> None:
+    rotation = Rotation(list(_STYLES))
+    every: dict[Style, int] = {"last-byte": 30, "threads": 8, "whole": 2}  # one in so many does not hit
+    counts: Counter[Style] = Counter()
+    for _ in range(400):
+        style = rotation.next(2)
+        counts[style] += 1
+        rotation.delivered(style, 2, 100, hit=counts[style] % every[style] != 0)
+    assert counts["last-byte"] > counts["threads"] > counts["whole"]
+    assert counts["last-byte"] > 400 * 0.6
+    assert rotation.best(small=True) in {"last-byte", "threads"}
+
+
 def test_while_nothing_has_hit_the_answers_alone_tell_styles_apart() -> None:
     rotation = Rotation(list(_STYLES))
     shown: list[tuple[Style, int, int]] = [("last-byte", 400, 1), ("threads", 50, 9), ("whole", 500, 2)]

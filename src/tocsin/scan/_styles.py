@@ -11,6 +11,7 @@ what the state has shown: once an experiment has hit, how often each style hits 
 answers are.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -28,6 +29,8 @@ _UNKNOWN: Final = 2**63
 # one style hits in half of the bursts and the others in none, the others' turns then cost a fortieth of the hits.
 _LOOKS: Final = 4
 _OTHERS_EVERY: Final = 20
+# Half of what is usual: bursts are few, and the other styles have their turns anyway.
+_OPTIMISM: Final = 0.3
 # Some servers act on Content-Length and do not wait for the end of the stream: they would run before the gate opens.
 _NEED_A_CANARY: Final[frozenset[Style]] = frozenset({"empty-end"})
 # A style that the service does not bear (it answers early, or closes) is set aside after so many void bursts.
@@ -150,11 +153,15 @@ class Rotation:
                     yield style, kind, {"median": int(median(gaps)), "bursts": len(gaps)}
 
     def _hit_share(self, style: Style, *, small: bool) -> float:
-        """How often it hits, by Laplace's rule of succession; 0 for all while none of them has."""
+        """How often it may hit, at best (UCB: Auer et al. 2002): 0 for all while none of them has.
+
+        What is nearly as good as the best is looked at until it is known not to be better; what is far from it, not.
+        """
+        looks = sum(len(self._hits.get((other, small), ())) for other in self.styles)
         if not any(any(self._hits.get((other, small), ())) for other in self.styles):
             return 0
         hits = self._hits.get((style, small), [])
-        return (sum(hits) + 1) / (len(hits) + 2)
+        return (sum(hits) + 1) / (len(hits) + 2) + _OPTIMISM * math.sqrt(math.log(looks) / (len(hits) + 1))
 
     def _of(self, style: Style, small: bool) -> list[int]:  # noqa: FBT001  a key, as it stands in the table
         return self._gaps.setdefault((style, small), [])
