@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench._senders import PEERS
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-
-
-_STYLES = {"last-byte", "threads", "last-frame", "empty-end", "whole", "record"}
 
 
 def quotes() -> dict[str, str]:
@@ -120,7 +119,7 @@ def _overlap(result: dict[str, Any]) -> str:
     cells = [cell for sizes in services for cell in sizes.values()]
     least = min(cell["rounds"] for cell in cells)
     looped = result["uvicorn"]["n=2"]
-    peers = [share for name, share in looped["all"].items() if name not in {"rotation", *_STYLES}]
+    peers = [share for name, share in looped["all"].items() if name in PEERS]
     behind = -min(cell["lower_limit_95"] for cell in cells)
     return (
         f"On uvicorn two requests ran through each other in {looped['rotation']:.0%} of the bursts, "

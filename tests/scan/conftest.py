@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.scan.services.desk import SECRET
-from tocsin.scan import _gentle, _session
+from tocsin.scan import _backoff, _session
 from tocsin.scan.checks import concurrent_duplicate, over_allocation
 
 
@@ -17,7 +17,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     few = tuple(replace(variant, wanted=6) for variant in concurrent_duplicate._VARIANTS)
     monkeypatch.setattr(concurrent_duplicate, "_VARIANTS", few)
     monkeypatch.setattr(over_allocation, "_WANTED_BURSTS", 6)
-    monkeypatch.setattr(_gentle, "_HOLD_S", 0.005)
+    monkeypatch.setattr(_backoff, "_HOLD_S", 0.005)
     monkeypatch.setattr(_session, "_IDLE_S", 0.02)
 
 

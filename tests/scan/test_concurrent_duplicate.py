@@ -13,8 +13,10 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import OncePerOrder, Unlocked
 from tests.scan.services.scanning import DUPLICATES, TOTAL, scan
 from tocsin.findings import Severity, Verdict
-from tocsin.scan import _gentle
+from tocsin.scan import _backoff
+from tocsin.scan._styles import Rotation
 from tocsin.scan.checks import concurrent_duplicate
+from tocsin.wire import Style
 
 ALL_VARIANTS = concurrent_duplicate._VARIANTS
 
@@ -46,6 +48,33 @@ def test_a_window_between_look_and_write_is_violated_and_argued_from_the_state()
     assert finding.reproducer.requests == (
         'POST /order {"order_id":"{{uuid}}","item":"{{item}}"}  [signed anew: hex-sha256-body]',
     )
+
+
+def _learned(monkeypatch: pytest.MonkeyPatch) -> list[bool | None]:
+    """What release styles are told of hits, from here on."""
+    told: list[bool | None] = []
+    original = Rotation.delivered
+
+    def delivered(self: Rotation, style: Style, size: int, gap_us: int | None, *, hit: bool | None = None) -> None:
+        told.append(hit)
+        original(self, style, size, gap_us, hit=hit)
+
+    monkeypatch.setattr(Rotation, "delivered", delivered)
+    return told
+
+
+def test_release_styles_learn_from_a_hit_and_from_every_repetition_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = _learned(monkeypatch)
+    scan(Unlocked(), DUPLICATES)
+    first = told.index(True)
+    assert set(told[:first]) <= {None}
+    assert None not in told[first : first + 6]
+
+
+def test_a_service_that_holds_says_nothing_of_release_styles(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = _learned(monkeypatch)
+    scan(Desk(), DUPLICATES)
+    assert set(told) == {None}
 
 
 def test_a_correct_service_is_not_observed_after_150_bursts_with_a_bound_of_two_percent(
@@ -115,8 +144,8 @@ class LimitsBursts(Forgetful):
 def test_what_the_sequential_twin_has_shown_stays_violated_where_no_burst_gets_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.001)
-    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.001)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.001)
     found = scan(LimitsBursts(), DUPLICATES)
 
     assert found.finding.verdict is Verdict.VIOLATED

@@ -6,7 +6,7 @@ from tests.scan.services_more.asking import ask, fact
 from tests.scan.services_more.shop import Answer, Asked, Shop
 from tocsin.findings import Finding, Severity, Verdict
 from tocsin.history import History
-from tocsin.scan import _gentle
+from tocsin.scan import _backoff
 from tocsin.scan._bursts import too_few_answered
 from tocsin.scan.checks import contention_errors
 from tocsin.scan.checks.contention_errors import CHECK
@@ -47,7 +47,7 @@ class Scripted(Shop):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a void burst, these services need no rest."""
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.02)
 
 
 @pytest.fixture

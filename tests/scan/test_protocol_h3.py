@@ -17,7 +17,7 @@ from tests.scan.services.scanning import DUPLICATES, planned, run_plan, tables
 from tests.wire.certificates import Certificates, made
 from tests.wire.h3_peer import Behaviour, H3Peer
 from tocsin.findings import Verdict
-from tocsin.scan import _gentle, addresses
+from tocsin.scan import _backoff, addresses
 from tocsin.wire import DeliveryError
 
 pytestmark = pytest.mark.usefixtures("brisk")
@@ -160,8 +160,8 @@ class _AnswersBurstsEarly(_OnlyTheFirst):
 def test_a_server_that_lets_no_burst_happen_leaves_the_check_open_with_the_reason(
     certificates: Certificates, server: type[_H3Desk], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.02)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.02)
     desk = Desk()
     monkeypatch.setattr(_H3Desk, "desk", desk, raising=False)
     with H3Peer(certificates, server) as peer:

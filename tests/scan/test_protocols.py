@@ -22,7 +22,7 @@ from tests.scan.services.scanning import BYPASS, DUPLICATES, LIMITS, Scan, plann
 from tests.wire.certificates import Certificates, made
 from tests.wire.h2_peer import Behaviour, H2Peer, refuse
 from tocsin.findings import Verdict
-from tocsin.scan import RailError, _gentle, _sending, addresses
+from tocsin.scan import RailError, _backoff, _sending, addresses
 from tocsin.wire import DeliveryError
 
 pytestmark = pytest.mark.usefixtures("brisk")
@@ -282,8 +282,8 @@ class OneStreamAtATime(H2Desk):
 def test_a_server_that_lets_no_burst_happen_leaves_the_check_open_with_the_reason(
     server: type[H2Desk], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.02)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.02)
     monkeypatch.setattr(_sending, "_ANSWER_TIMEOUT_S", 0.5)
     desk = Desk()
     with H2Peer(lambda: server(desk)) as peer:

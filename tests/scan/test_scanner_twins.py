@@ -12,7 +12,7 @@ from tests.scan.services.limited import LimitedById
 from tests.scan.services.scanning import BYPASS, DUPLICATES, REPLAYS, Scan, scan
 from tests.scan.services.serving import serving
 from tocsin.findings import Verdict
-from tocsin.scan import _fresh, _gentle, _race, _rails, _sending, _trial, _trials
+from tocsin.scan import _backoff, _fresh, _race, _rails, _sending, _trial, _trials
 from tocsin.scan.checks import concurrent_duplicate, sequential_replay
 from tocsin.wire import Address, Response, exchange, request_bytes
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("brisk")
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.0)
 
 
 def verdict(found: Scan) -> Verdict:

@@ -9,15 +9,15 @@ from tests.scan.services.limited import Limited, LimitedById
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import DUPLICATES, LIMITS, Scan, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _gentle, _trials
+from tocsin.scan import _backoff, _trials
 
 pytestmark = pytest.mark.usefixtures("brisk", "no_pauses")
 
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_gentle, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.005)
+    monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.0)
+    monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.005)
 
 
 def reasons(found: Scan) -> dict[str, int]:
@@ -186,8 +186,8 @@ class AnswersEarly(Desk):
 
 
 def test_a_burst_that_is_answered_before_its_gate_is_void(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_gentle, "_HOLD_S", 0.1)
-    monkeypatch.setattr(_gentle, "_LONGEST_HOLD_S", 0.1)
+    monkeypatch.setattr(_backoff, "_HOLD_S", 0.1)
+    monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.1)
     found = scan(AnswersEarly(), DUPLICATES)
     early = [reason for reason in reasons(found) if "answered 401 before the gate opened" in reason]
 

@@ -28,7 +28,6 @@ def test_everything_leaves_in_the_order_given() -> None:
     assert sends.sent == [b"a", b"b", b"c"]
     assert opening.whole == (True, True, True)
     assert list(opening.sent_ns) == sorted(opening.sent_ns)
-    assert opening.skew_us == (opening.sent_ns[2] - opening.sent_ns[0]) // 1000
 
 
 def test_garbage_collection_is_off_while_it_opens_and_on_afterwards() -> None:
@@ -131,7 +130,6 @@ def test_every_release_can_have_a_thread_of_its_own() -> None:
     assert opening.whole == (True, True, True)
     assert len(set(threads)) == 3
     assert threading.current_thread().name not in threads
-    assert opening.skew_us >= 0
     assert opening.sent_ns[2] - min(opening.sent_ns[:2]) >= 0
 
 

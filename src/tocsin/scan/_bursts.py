@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from tocsin.findings import Bound, Json
 from tocsin.history import History
+from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
-from tocsin.scan._gentle import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._statuses import LIMITED
 from tocsin.scan._styles import answer_gap_us

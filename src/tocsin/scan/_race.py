@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.findings import Verdict
+from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
-from tocsin.scan._gentle import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
 from tocsin.scan._styles import answer_gap_us

@@ -104,10 +104,10 @@ class Rotation:
         return f"only the style {self.styles[0]} can be delivered, and none is trusted alone ({reasons})"
 
     def best(self, *, small: bool) -> Style:
-        """The style that hits most often, else the one whose answers were closest so far, else the usual one."""
+        """The style that may hit most often, else the one whose answers were closest so far, else the usual one."""
 
         def rank(style: Style) -> tuple[float, float]:
-            return -self._hit_share(style, small=small), median(self._of(style, small) or [_UNKNOWN])
+            return -self._may_hit(style, small=small), median(self._of(style, small) or [_UNKNOWN])
 
         return min(self.styles, key=rank)
 
@@ -152,16 +152,16 @@ class Rotation:
                 if gaps:
                     yield style, kind, {"median": int(median(gaps)), "bursts": len(gaps)}
 
-    def _hit_share(self, style: Style, *, small: bool) -> float:
-        """How often it may hit, at best (UCB: Auer et al. 2002): 0 for all while none of them has.
+    def _may_hit(self, style: Style, *, small: bool) -> float:
+        """How often it hits, at best (UCB: Auer et al. 2002); 0 for all while none of them has.
 
         What is nearly as good as the best is looked at until it is known not to be better; what is far from it, not.
         """
-        looks = sum(len(self._hits.get((other, small), ())) for other in self.styles)
-        if not any(any(self._hits.get((other, small), ())) for other in self.styles):
+        every = [hit for other in self.styles for hit in self._hits.get((other, small), ())]
+        if not any(every):
             return 0
         hits = self._hits.get((style, small), [])
-        return (sum(hits) + 1) / (len(hits) + 2) + _OPTIMISM * math.sqrt(math.log(looks) / (len(hits) + 1))
+        return (sum(hits) + 1) / (len(hits) + 2) + _OPTIMISM * math.sqrt(math.log(len(every)) / (len(hits) + 1))
 
     def _of(self, style: Style, small: bool) -> list[int]:  # noqa: FBT001  a key, as it stands in the table
         return self._gaps.setdefault((style, small), [])

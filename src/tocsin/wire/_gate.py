@@ -32,11 +32,6 @@ class Opening:
     sent_ns: tuple[int, ...]
     whole: tuple[bool, ...]
 
-    @property
-    def skew_us(self) -> int:
-        """From the first send to the last."""
-        return (max(self.sent_ns) - min(self.sent_ns)) // 1000
-
 
 class Gate:
     """Holds what is withheld until it is opened.
@@ -64,38 +59,27 @@ class Gate:
         try:
             if self._threads:
                 sent_ns, taken = self._start_threads()
-            elif self._is_staggered:
-                # The server is to act in between, and this may be the only processor that it has.
-                sent_ns, taken = self._one_by_one()
             else:
-                with _ahead_of_others():
-                    sent_ns, taken = self._all_at_once()
+                # Between members that leave apart the server is to act, perhaps on the only processor that there is.
+                with contextlib.nullcontext() if self._is_staggered else _ahead_of_others():
+                    sent_ns, taken = self._loop()
         finally:
             if collected:
                 gc.enable()
         whole = (count == len(withheld) for count, (_, _, withheld, _) in zip(taken, self._releases, strict=True))
         return Opening(tuple(sent_ns), tuple(whole))
 
-    def _all_at_once(self) -> tuple[list[int], list[int]]:
-        clock = time.monotonic_ns
-        sent_ns, taken = self._blank()
-        for place, send, withheld, _ in self._releases:
-            sent_ns[place] = clock()
-            try:
-                taken[place] = send(withheld)
-            except OSError:
-                continue  # `taken` says so; the others must still leave
-        return sent_ns, taken
-
-    def _one_by_one(self) -> tuple[list[int], list[int]]:
+    def _loop(self) -> tuple[list[int], list[int]]:
         clock = time.monotonic_ns
         sent_ns, taken = self._blank()
         for place, send, withheld, after_ns in self._releases:
             while (now_ns := clock()) < sent_ns[0] + after_ns:
                 _doze(sent_ns[0] + after_ns - now_ns)
             sent_ns[place] = now_ns
-            with contextlib.suppress(OSError):
+            try:
                 taken[place] = send(withheld)
+            except OSError:
+                continue  # `taken` says so; the others must still leave
         return sent_ns, taken
 
     def _start_threads(self) -> tuple[list[int], list[int]]:
