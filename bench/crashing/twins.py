@@ -1,12 +1,12 @@
 """Services that the crash matrix and the checker of histories must not pass: each has lost one defence."""
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from itertools import count
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite._claims import Executes
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._write_turns import WriteTurns
 
@@ -21,10 +21,10 @@ def two_commits() -> None:
         del is_shared
         begin(group, writer, is_shared=False)  # type: ignore[arg-type]
 
-    def looks(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | None:
+    def looks(connection: Executes, claim: Claim) -> Record | Forgotten | None:
         return _claims.read(connection, claim.key)
 
-    def settles(connection: sqlite3.Connection, claim: Claim, answer: StoredAnswer) -> bool:
+    def settles(connection: Executes, claim: Claim, answer: StoredAnswer) -> bool:
         connection.execute("COMMIT")
         connection.execute("BEGIN IMMEDIATE")
         return take(connection, claim) is None and settle(connection, claim, answer)

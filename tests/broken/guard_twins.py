@@ -29,14 +29,21 @@ from tocsin.guard.stores.sqlite._writer import Writer
 from tocsin.signing import Message, Rejected, Verified, verify
 
 
+class Uncontrolled(sqlite3.Cursor):
+    """A cursor that begins and ends nothing."""
+
+    def execute(self, sql: str, *parameters: Any) -> "Uncontrolled":
+        control = sql.startswith(("BEGIN", "COMMIT", "ROLLBACK"))
+        return super().execute("SELECT 1" if control else sql, *parameters)
+
+
 class Autocommit(sqlite3.Connection):
     """A connection whose every statement is committed by itself, and which says that it is in a transaction."""
 
     in_transaction = True
 
-    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        control = sql.startswith(("BEGIN", "COMMIT", "ROLLBACK"))
-        return super().execute("SELECT 1" if control else sql, *parameters)
+    def cursor(self, *_: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        return Uncontrolled(self)
 
 
 def no_transaction(patch: pytest.MonkeyPatch) -> None:
@@ -50,7 +57,8 @@ def no_transaction(patch: pytest.MonkeyPatch) -> None:
 def no_unique_claim(patch: pytest.MonkeyPatch) -> None:
     tables = {name: statement.replace("NOT NULL UNIQUE", "NOT NULL") for name, statement in _claims.TABLES.items()}
     patch.setattr(_schema, "TABLES", tables)
-    patch.setattr(_claims, "_INSERT", _claims._INSERT.replace("ON CONFLICT (key) DO NOTHING", ""))
+    for name in ("_INSERT", "_INSERT_UNLESS_FORGOTTEN"):
+        patch.setattr(_claims, name, getattr(_claims, name).replace("ON CONFLICT (key) DO NOTHING", ""))
 
 
 def claim_before_verification(patch: pytest.MonkeyPatch) -> None:
@@ -77,7 +85,7 @@ def answer_stored_after_commit(patch: pytest.MonkeyPatch) -> None:
         member._leave()
         member.writer.commit()
         member.writer.begin(0)
-        _claims.settle(member.writer.connection, member.claim, answer)
+        _claims.settle(member.writer.cursor, member.claim, answer)
         member._turns.keep(member._group, 0)
 
     patch.setattr(Member, "settle", settle)
@@ -110,7 +118,7 @@ def control_statements_without_a_mark(patch: pytest.MonkeyPatch) -> None:
 
 def no_check_that_the_transaction_stands(patch: pytest.MonkeyPatch) -> None:
     def write(unit: Unit, answer: StoredAnswer, _savepoint: str | None) -> None:
-        _claims.settle(unit.writer.connection, unit.claim, answer)
+        _claims.settle(unit.writer.cursor, unit.claim, answer)
 
     def commit(writer: Writer) -> None:
         if writer.connection.in_transaction:
@@ -140,7 +148,8 @@ def no_queue_for_a_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_claims, "_INSERT", _claims._INSERT.replace("WHERE NOT EXISTS", "WHERE true OR EXISTS"))
+    timed = _claims._INSERT_UNLESS_FORGOTTEN.replace("WHERE NOT EXISTS", "WHERE true OR EXISTS")
+    patch.setattr(_claims, "_INSERT_UNLESS_FORGOTTEN", timed)
 
 
 def connections_shared_with_forked_children(patch: pytest.MonkeyPatch) -> None:

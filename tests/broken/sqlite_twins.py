@@ -70,7 +70,7 @@ def who_wrote_nothing_does_not_wait(patch: pytest.MonkeyPatch) -> None:
 def no_check_that_the_groups_transaction_stands(patch: pytest.MonkeyPatch) -> None:
     def write(unit: Unit, answer: StoredAnswer, savepoint: str | None) -> None:
         with suppress(sqlite3.Error):
-            _claims.settle(unit.writer.connection, unit.claim, answer)
+            _claims.settle(unit.writer.cursor, unit.claim, answer)
             if savepoint is not None:
                 unit.writer.release_savepoint(savepoint)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from statistics import mode
 from threading import Thread
 from time import monotonic
 
@@ -65,9 +66,37 @@ def test_whoever_has_waited_at_the_gate_shares_a_commit(shop: Shop, monkeypatch:
         commit.leave.set()
         assert await asyncio.gather(task, *others) == ["applied"] * 21
         assert shop.ran == ["first", *(str(number) for number in range(20))]
-        assert len(shop.commits) == 2
+        # Those who waited in two halves: as many of them are awaited again as have just been answered.
+        assert len(shop.commits) == 3
 
     run(shop, work())
+
+
+def test_half_of_all_that_are_about_commit_while_the_other_half_is_prepared(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they begin: one whose COMMIT the rest waits for."""
+    shares: list[int] = []
+    commit = _group.Group.commit
+
+    def shared(group: _group.Group) -> object:
+        shares.append(group.kept)
+        return commit(group)
+
+    monkeypatch.setattr(_group.Group, "commit", shared)
+
+    async def work() -> None:
+        async def client(number: int) -> None:
+            for attempt in range(6):
+                ready = shop.store.ready_async(LONG_S)
+                if ready is not None:
+                    await ready
+                assert await shop.order(f"{number}-{attempt}") == "applied"
+
+        await asyncio.gather(*[client(number) for number in range(16)])
+
+    run(shop, work())
+    assert mode(shares) == 8, shares
 
 
 def test_a_gate_that_stays_shut_is_waited_at_for_a_bounded_time() -> None:
@@ -92,6 +121,22 @@ def test_a_commit_that_takes_long_is_not_waited_for_at_the_gate(monkeypatch: pyt
         gate.shut()
         waiting = [asyncio.create_task(gate.pass_through(60)) for _ in range(20)]
         await asyncio.wait_for(asyncio.gather(*waiting), LONG_S)
+
+    asyncio.run(main())
+
+
+def test_who_is_left_behind_by_one_commit_loses_patience_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        gate = Gate()
+        gate.shut()
+        tasks = [asyncio.create_task(gate.pass_through(60)) for _ in range(4)]
+        await asyncio.sleep(0)
+        gate.open(0)
+        await asyncio.wait_for(asyncio.gather(*tasks[:2]), LONG_S)
+        gate.shut()
+        monkeypatch.setattr(_gate, "_PATIENCE_S", 0.01)
+        tasks.append(asyncio.create_task(gate.pass_through(60)))
+        await asyncio.wait_for(asyncio.gather(*tasks), LONG_S)
 
     asyncio.run(main())
 

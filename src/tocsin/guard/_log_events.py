@@ -22,6 +22,9 @@ class Ending(Enum):
         meaning: in words.
     """
 
+    # As in _decision.State.
+    __hash__ = object.__hash__
+
     APPLIED = "applied", DEBUG, _HANDLERS, "the first of its kind: its writes and its answer are committed"
     REFUSED_BY_HANDLER = (
         "refused_by_handler",

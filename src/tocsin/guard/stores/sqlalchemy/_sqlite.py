@@ -7,7 +7,7 @@ transaction. So the guard begins itself, with the write lock: two that read firs
 import secrets
 import sqlite3
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -68,7 +68,7 @@ class SQLiteWork(Work):
     def advance(self, deadline: float) -> bool:  # noqa: ARG002  whoever is here has the lock
         """See Work."""
         try:
-            return _sequences.advance(cast("sqlite3.Connection", self._executing), self._claim)
+            return _sequences.advance(self._executing, self._claim)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the sequence number cannot be stored: {_remedy(error)}") from error
 
@@ -77,9 +77,8 @@ class SQLiteWork(Work):
         broke = self.broke or self._judge.broke
         if broke:
             raise TransactionBroken(f"it tried {broke}")
-        connection = cast("sqlite3.Connection", self._executing)
         try:
-            if not _claims.settle(connection, self._claim, answer):
+            if not _claims.settle(self._executing, self._claim, answer):
                 raise TransactionBroken("its claim is not there any more")
             self._executing.execute(f"RELEASE {self._savepoint}")
         except sqlite3.Error as error:
@@ -131,7 +130,7 @@ class SQLiteDatabase(Database):
                 judge.broke = ""
                 self._begin(executing, connection, deadline)
             work.begin()
-            taken = _claims.take(cast("sqlite3.Connection", executing), claim)
+            taken = _claims.take(executing, claim)
         except sqlite3.Error as error:
             work.undo()
             raise StoreUnavailable(f"the claim cannot be written: {_remedy(error)}") from error
@@ -143,7 +142,7 @@ class SQLiteDatabase(Database):
     def look(self, connection: Connection, key: bytes) -> Record | None:
         """See Database."""
         try:
-            return _claims.read(cast("sqlite3.Connection", _Executing(connection)), key)
+            return _claims.read(_Executing(connection), key)
         except sqlite3.Error as error:
             raise StoreUnavailable(_remedy(error)) from error
 
@@ -152,7 +151,7 @@ class SQLiteDatabase(Database):
         executing = _Executing(connection)
         try:
             self._begin(executing, connection, monotonic())
-            swept = _claims.sweep(cast("sqlite3.Connection", executing), now_unix_ms)
+            swept = _claims.sweep(executing, now_unix_ms)
             executing.execute("COMMIT")
         except sqlite3.Error as error:
             if driver_of(connection).in_transaction:

@@ -5,6 +5,8 @@ with services in other languages, so columns are only ever added.
 """
 
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._keys import KEY_VERSION
@@ -46,16 +48,20 @@ TABLES = {
     """,
 }
 
+_COLUMNS = """
+    tocsin_claims
+        (key, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms)
+"""
+_INSERT = f"INSERT INTO {_COLUMNS} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (key) DO NOTHING"  # noqa: S608  constants only
 # A claim whose message may be as old as one that was forgotten is not taken: only when a clock has gone back can a
 # message be within its tolerance and that old. Asked here: a statement of its own costs as much as the INSERT.
-_INSERT = """
-    INSERT INTO tocsin_claims
-        (key, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms)
+_INSERT_UNLESS_FORGOTTEN = f"""
+    INSERT INTO {_COLUMNS}
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
         SELECT 1 FROM tocsin_forgotten WHERE tenant = ?3 AND operation = ?4 AND taken_unix_ms >= ?9
     )
     ON CONFLICT (key) DO NOTHING
-"""
+"""  # noqa: S608  likewise
 _READ = """
     SELECT fingerprint, status, headers, body, answer_until_unix_ms, claim_until_unix_ms
     FROM tocsin_claims WHERE key = ?
@@ -77,15 +83,28 @@ _OVER = f"{_DUE} AND claim_until_unix_ms <= :now"
 _STRIP = f"UPDATE tocsin_claims SET headers = NULL, body = NULL, due_unix_ms = claim_until_unix_ms WHERE {_DUE}"  # noqa: S608  constants only
 
 
-def read(connection: sqlite3.Connection, key: bytes) -> Record | None:
+# The sqlite3 module asks bytes whether they want to be adapted, which takes as long as binding five of them.
+# It does not ask a bytearray.
+_blob = bytearray
+
+
+class Executes(Protocol):
+    """What runs a statement and gives its cursor: a cursor, a connection, or what stands for one."""
+
+    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = (), /) -> sqlite3.Cursor:
+        """Run it."""
+        ...
+
+
+def read(connection: Executes, key: bytes) -> Record | None:
     """What is stored under a key."""
-    row = connection.execute(_READ, (key,)).fetchone()
+    row = connection.execute(_READ, (_blob(key),)).fetchone()
     return None if row is None else Record(*row)
 
 
-def take(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | None:
+def take(connection: Executes, claim: Claim) -> Record | Forgotten | None:
     """Write the claim; None: it is written. An old one that has had its time is replaced."""
-    if connection.execute(_INSERT, _values(claim)).rowcount == 1:
+    if _is_written(connection, claim):
         return None
     found = read(connection, claim.key)
     if found is None:
@@ -94,16 +113,16 @@ def take(connection: sqlite3.Connection, claim: Claim) -> Record | Forgotten | N
         return found
     connection.execute(_REMEMBER_FORGOTTEN.format(rows="key = ?"), (claim.key,))
     connection.execute("DELETE FROM tocsin_claims WHERE key = ?", (claim.key,))
-    return None if connection.execute(_INSERT, _values(claim)).rowcount == 1 else Forgotten()
+    return None if _is_written(connection, claim) else Forgotten()
 
 
-def settle(connection: sqlite3.Connection, claim: Claim, answer: StoredAnswer) -> bool:
+def settle(connection: Executes, claim: Claim, answer: StoredAnswer) -> bool:
     """Write the answer beside the claim; False: the claim is not there any more, or has an answer."""
-    values = (answer.status, answer.headers, answer.body, claim.key)
+    values = (answer.status, _blob(answer.headers), _blob(answer.body), _blob(claim.key))
     return connection.execute(_SETTLE, values).rowcount == 1
 
 
-def sweep(connection: sqlite3.Connection, now_unix_ms: int) -> int:
+def sweep(connection: Executes, now_unix_ms: int) -> int:
     """Let go of what is due, SWEPT_AT_ONCE rows at most; returns how many."""
     due = {"now": now_unix_ms, "most": SWEPT_AT_ONCE}
     connection.execute(_REMEMBER_FORGOTTEN.format(rows=_OVER), due)
@@ -112,15 +131,19 @@ def sweep(connection: sqlite3.Connection, now_unix_ms: int) -> int:
     return gone + connection.execute(_STRIP, due | {"most": SWEPT_AT_ONCE - gone}).rowcount
 
 
-def _values(claim: Claim) -> tuple[object, ...]:
-    return (
-        claim.key,
+def _is_written(connection: Executes, claim: Claim) -> bool:
+    """Write the claim, unless there is one with its key, or its message may be older than what was forgotten."""
+    fingerprint, earliest_unix_ms = claim.fingerprint, claim.earliest_unix_ms
+    values = (
+        _blob(claim.key),
         KEY_VERSION,
         claim.tenant,
         claim.operation,
-        claim.fingerprint,
+        None if fingerprint is None else _blob(fingerprint),
         claim.taken_unix_ms,
         claim.answer_until_unix_ms,
         claim.claim_until_unix_ms,
-        claim.earliest_unix_ms,
     )
+    if earliest_unix_ms is None:
+        return connection.execute(_INSERT, values).rowcount == 1
+    return connection.execute(_INSERT_UNLESS_FORGOTTEN, (*values, earliest_unix_ms)).rowcount == 1

@@ -72,7 +72,7 @@ class KeptWriter:
         """Close it. What it has not committed is undone."""
         writer, self.writer = self.writer, None
         if writer is not None:
-            writer.connection.close()
+            writer.close()
 
     def disown(self) -> object:
         """In a forked child: forget the parent's connection; returns what must be kept from being closed."""

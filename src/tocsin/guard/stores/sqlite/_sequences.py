@@ -5,9 +5,8 @@ and nowhere else. Streams are state and no claims: nothing here is ever let go, 
 time that its signature allows, and under a scheme without a signed timestamp that is for ever.
 """
 
-import sqlite3
-
 from tocsin.guard._store import Claim
+from tocsin.guard.stores.sqlite._claims import Executes
 
 TABLES = {
     "tocsin_sequences": """
@@ -28,7 +27,7 @@ ADVANCE = """
 """
 
 
-def advance(connection: sqlite3.Connection, claim: Claim) -> bool:
+def advance(connection: Executes, claim: Claim) -> bool:
     """Move the claim's stream on to its number; False: it is there or beyond.
 
     Inside a transaction that holds SQLite's write lock. Raises sqlite3.Error.

@@ -93,10 +93,10 @@ class SQLiteStore:
     def look(self, key: bytes) -> Record | None:
         """See Store."""
         try:
-            connection = self.turns.lend()
-            if connection is not None:
+            cursor = self.turns.lend()
+            if cursor is not None:
                 try:
-                    found = _claims.read(connection, key)
+                    found = _claims.read(cursor, key)
                     if found is None or not self.turns.is_open:
                         return found
                 finally:
@@ -181,7 +181,7 @@ class SQLiteStore:
 
     def _swept(self, group: Group, now_unix_ms: int) -> int:
         try:
-            return _claims.sweep(group.writer.connection, now_unix_ms)
+            return _claims.sweep(group.writer.cursor, now_unix_ms)
         except BaseException as error:
             self.turns.undo(group, is_usable=False)
             if isinstance(error, sqlite3.Error):

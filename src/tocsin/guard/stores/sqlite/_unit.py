@@ -73,7 +73,7 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
         writer = self.writer
         authorizer = writer.authorizer
         authorizer.is_judging = False
-        taken = _claims.take(writer.connection, self.claim)
+        taken = _claims.take(writer.cursor, self.claim)
         authorizer.is_judging = taken is None
         return taken
 
@@ -83,7 +83,7 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
         authorizer = writer.authorizer
         authorizer.is_judging = False
         try:
-            is_newer = _sequences.advance(writer.connection, self.claim)
+            is_newer = _sequences.advance(writer.cursor, self.claim)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the sequence number cannot be stored: {error}") from error
         authorizer.is_judging = True
@@ -112,13 +112,13 @@ class Unit(Granted[Transaction], AsyncGranted[Transaction]):
             StoreUnavailable: the answer cannot be written.
         """
         writer = self.writer
-        connection, broke = writer.connection, writer.authorizer.broke
+        broke = writer.authorizer.broke
         if broke:
             raise TransactionBroken(f"it tried {broke}")
-        if not connection.in_transaction:
+        if not writer.connection.in_transaction:
             raise TransactionBroken("a statement of it rolled the transaction back")
         try:
-            stands = _claims.settle(connection, self.claim, answer)
+            stands = _claims.settle(writer.cursor, self.claim, answer)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the answer cannot be stored: {error}") from error
         if not stands:

@@ -27,7 +27,8 @@ class WriteTurns:
 
     A transaction that others wait for is left open for them when the turn is handed over, and they join its group. A
     task leaves it open for whomever its loop is about to run as well: then the turn is free, and the loop sees to
-    COMMIT in its next round. An idle store knows none of this: its caller finds the turn free, begins and commits.
+    COMMIT in its next round, or the last one does whom the gate has let through. An idle store knows none of this: its
+    caller finds the turn free, begins and commits.
 
     Args:
         path: the database file.
@@ -173,8 +174,8 @@ class WriteTurns:
         """Of who has the turn: whether there is something that is not committed."""
         return self._group is not None
 
-    def lend(self) -> sqlite3.Connection | None:
-        """The connection, if nobody uses it, for one read; `take_back` has to follow.
+    def lend(self) -> sqlite3.Cursor | None:
+        """A cursor of the connection, if nobody uses it, for one read; `take_back` has to follow.
 
         What it has written it needs not read again, which any other connection has to after each COMMIT. While
         `is_open` it may show what is not committed yet.
@@ -191,7 +192,7 @@ class WriteTurns:
         finally:
             if writer is None:
                 self._turn.pass_on()
-        return None if writer is None else writer.connection
+        return None if writer is None else writer.cursor
 
     def take_back(self) -> None:
         """Nobody uses it any more."""
@@ -270,8 +271,11 @@ class WriteTurns:
         return False
 
     def _leave_open(self, group: Group, mine: SleepingTask) -> None:
-        """Nobody waits for the turn yet; whoever this loop is about to run joins without waiting for it."""
+        """Nobody waits for the turn. Whoever this loop is about to run joins; where the gate keeps them, nobody is."""
         group.asleep.append(mine)
+        if self._gate.has_let_through(mine.loop):
+            self._commit_off_loop(group)
+            return
         if not group.is_closing:
             group.is_closing = True
             mine.loop.call_soon(self._close, group)
@@ -281,11 +285,7 @@ class WriteTurns:
         """Everybody whom the loop had ready has run: COMMIT, as soon as nobody has the turn."""
         if group.is_ending or group.is_over:
             return
-        loop = asyncio.get_running_loop()
-        if self._gate.is_on_its_way(loop) and group.is_open:
-            loop.call_soon(self._close, group)
-        else:
-            self._turn.take_for(partial(self._commit_off_loop, group))
+        self._turn.take_for(partial(self._commit_off_loop, group))
 
     def _commit_off_loop(self, group: Group) -> None:
         """Of who has the turn: COMMIT for those who sleep, if nobody else has done it meanwhile."""
@@ -334,7 +334,7 @@ class WriteTurns:
         """Everybody whom the end of this transaction concerns, each event loop once."""
         if group.asleep:
             wake_all(group.asleep)
-        self._gate.open()
+        self._gate.open(group.kept)
 
     def _too_many(self, wait_s: float) -> StoreUnavailable:
         return StoreUnavailable(f"{self._path}: other requests of this process wrote for {wait_s:.3g} s")

@@ -36,6 +36,11 @@ class Writer:
     Args:
         path: the database file.
         on_connect: the application's own set-up of the connection: pragmas, functions.
+
+    Attributes:
+        connection: what handlers write through.
+        authorizer: its judge.
+        cursor: for the guard's own statements.
     """
 
     def __init__(self, path: Path, on_connect: OnConnect | None) -> None:
@@ -50,6 +55,8 @@ class Writer:
         self.connection.execute("PRAGMA busy_timeout = 0")
         self.authorizer = Authorizer()
         self.connection.set_authorizer(self.authorizer)
+        # Of the guard's own statements: one that is made anew for each costs a fifth of what they cost.
+        self.cursor = self.connection.cursor()
         self._mark = secrets.token_hex(8)
         self._begin, self._commit, self._rollback = (
             f"{word} -- {self._mark}" for word in ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
@@ -61,7 +68,7 @@ class Writer:
         self.authorizer.broke = ""
         self._depth = 0
         try:
-            self.connection.execute(self._begin)
+            self.cursor.execute(self._begin)
         except sqlite3.OperationalError as error:
             if primary_code(error) != sqlite3.SQLITE_BUSY:
                 raise
@@ -90,12 +97,12 @@ class Writer:
 
     def commit(self) -> None:
         """COMMIT. Raises sqlite3.Error."""
-        self.connection.execute(self._commit)
+        self.cursor.execute(self._commit)
 
     def roll_back(self) -> None:
         """ROLLBACK, if there still is a transaction. Raises sqlite3.Error."""
         if self.connection.in_transaction:
-            self.connection.execute(self._rollback)
+            self.cursor.execute(self._rollback)
 
     def is_rolled_back(self) -> bool:
         """Whether nothing is left that is not committed; if not, only closing the connection undoes it."""
@@ -106,10 +113,17 @@ class Writer:
             return False
         return True
 
-    def disown(self) -> sqlite3.Connection:
+    def close(self) -> None:
+        """Close the connection, which undoes what it has not committed."""
+        # First, or SQLite keeps the connection, and its lock, for as long as the cursor keeps its last statement.
+        self.cursor.close()
+        self.connection.close()
+
+    def disown(self) -> object:
         """In a forked child: let nothing that still holds this writer reach the parent's connection; returns that."""
-        inherited = self.connection
+        inherited = self.connection, self.cursor
         self.connection = sqlite3.connect(":memory:")
+        self.cursor = self.connection.cursor()
         self.connection.close()
         return inherited
 
@@ -142,9 +156,12 @@ class Writer:
         return self.connection.in_transaction
 
     def _control(self, statement: str) -> None:
-        judging = self.authorizer.is_judging
-        self.authorizer.is_judging = False
+        authorizer = self.authorizer
+        if not authorizer.is_judging:
+            self.cursor.execute(statement)
+            return
+        authorizer.is_judging = False
         try:
-            self.connection.execute(statement)
+            self.cursor.execute(statement)
         finally:
-            self.authorizer.is_judging = judging
+            authorizer.is_judging = True
