@@ -19,6 +19,7 @@ README = ROOT / "README.md"
 def quotes() -> dict[str, str]:
     """Each quoted sentence by the name of its marker."""
     return {
+        "serving": _serving(_result("serving")),
         "crash": _crash(_result("crash")),
         "matrix": _matrix(_result("crash_matrix")),
         "truth": _truth(_result("truth")),
@@ -40,6 +41,13 @@ def applied(text: str) -> str:
         text,
         flags=re.DOTALL,
     )
+
+
+def _serving(result: dict[str, Any]) -> str:
+    rows = [f"| {row['title']} | {row['median']:.2f} |" for row in result["table"] if row["must"]]
+    refused = sum(bad for name, bad in result["not_2xx_or_unanswered"].items() if name.startswith("guarded"))
+    table = "\n".join(("| answers a second, or p99 where it says so | ratio |", "|---|---|", *rows))
+    return f"{table}\n\nOther answers of guarded services than 2xx, with 256 clients and slow disks too: {refused}."
 
 
 def _crash(result: dict[str, Any]) -> str:

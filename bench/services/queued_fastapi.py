@@ -1,6 +1,7 @@
 """FastAPI without signature and claim, behind one writer thread that commits whatever has queued up: the honest peer.
 
-It shows what the write queue alone gives, and so what verification, claim and stored answer cost on top of it.
+It shows what a write queue alone gives: the leanest one, which knows the one statement that it runs. `sharing_fastapi`
+has the guard's own queue, in which handlers write.
 """
 
 import asyncio
