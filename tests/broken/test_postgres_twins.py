@@ -104,7 +104,7 @@ def control_statements_let_through(patch: pytest.MonkeyPatch) -> None:
 
 
 def answer_stored_in_whatever_transaction(patch: pytest.MonkeyPatch) -> None:
-    reworded(patch, "SETTLE", "AND pg_current_xact_id()::text = %(transaction)s", "")
+    reworded(patch, "SETTLE", "AND pg_current_xact_id() = %(transaction)s", "")
 
 
 def no_run_after_a_conflict(patch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def lost_connections_not_replaced(patch: pytest.MonkeyPatch) -> None:
 
 def answers_in_the_text(patch: pytest.MonkeyPatch) -> None:
     """The quickest way for all that is said."""
-    patch.setattr(_claims, "saying", lambda session, *calls, **_: saying(session, *calls))
+    patch.setattr(_claims, "calling", saying)
 
 
 def new_connections_not_replaced(patch: pytest.MonkeyPatch) -> None:
@@ -262,6 +262,7 @@ TWINS = [
     Twin(transaction_for_whoever_asks, test_async.test_a_transaction_belongs_to_the_task_of_its_handler),
     Twin(names_believed_for_ever, test_prepared.test_a_handler_that_lets_go_of_what_was_prepared_runs_again_without_it),
     Twin(names_believed_for_ever, test_prepared.test_a_pooler_that_does_not_show_is_found_out_at_the_claim),
+    Twin(names_believed_for_ever, test_async.test_a_pooler_that_does_not_show_is_found_out_at_the_claim_of_a_task),
     Twin(
         lost_connections_not_replaced,
         test_prepared.test_a_connection_that_the_server_closed_while_nobody_used_it_is_replaced,

@@ -72,6 +72,23 @@ def test_a_first_request_and_a_duplicate_cost_as_many_round_trips_as_on_threads(
     asyncio.run(main())
 
 
+def test_a_pooler_that_does_not_show_is_found_out_at_the_claim_of_a_task(database: Database) -> None:
+    """Its BEGIN is called by a name too: nothing has begun. The handler runs once all the same."""
+
+    async def main() -> None:
+        async with open_shop(database) as shop:
+            await shop.order("1")
+            [session] = shop.store._connections.stack.idle
+            assert session.is_prepared
+            session.connection.pgconn.exec_(b"DEALLOCATE ALL")
+            assert (await shop.order("2")).status == 201
+            assert (await shop.order("1")).headers["Idempotent-Replayed"] == "true"
+            assert (shop.runs, database.orders) == (2, ["1", "2"])
+            assert (session.is_prepared, session.may_prepare) == (False, False)
+
+    asyncio.run(main())
+
+
 def test_a_new_connection_that_is_lost_before_a_task_has_its_claim_is_replaced_once(
     database: Database, relay: Relay
 ) -> None:

@@ -22,7 +22,7 @@ def test_a_connection_prepares_once(shop: PostgresShop) -> None:
     shop.handler = names
     answers = [shop.order(name).get_json() for name in "ab"]
     assert answers[0] == answers[1]
-    assert len(answers[0]) == 5
+    assert len(answers[0]) == 6
 
 
 def test_whoever_watches_the_server_reads_no_answer(shop: PostgresShop) -> None:

@@ -12,14 +12,21 @@ from hypothesis import strategies as st
 from tests.guard.postgres.cluster import Database
 from tocsin.guard.stores.postgres._phrases import Phrase
 from tocsin.guard.stores.postgres._session import BlockingSession
-from tocsin.guard.stores.postgres._talk import Lesson, asked, saying
-from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT, literal
+from tocsin.guard.stores.postgres._talk import Lesson, asked, calling, saying
+from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT, TRANSACTION, literal
 
 ECHO = Phrase(
     "echo",
     "SELECT encode(%(octets)s, 'hex'), encode(convert_to(%(text)s, 'UTF8'), 'hex'), %(integer)s, %(bigint)s, "
-    "%(digits)s",
-    {"octets": OCTETS, "text": TEXT, "integer": INTEGER, "bigint": BIGINT, "digits": DIGITS},
+    "%(digits)s, %(transaction)s",
+    {
+        "octets": OCTETS,
+        "text": TEXT,
+        "integer": INTEGER,
+        "bigint": BIGINT,
+        "digits": DIGITS,
+        "transaction": TRANSACTION,
+    },
 )
 # PostgreSQL keeps no NUL in a text.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -51,10 +58,11 @@ def test_values_arrive_as_they_were_whatever_is_set(
     octets, text, integer, bigint = values
     session.connection.pgconn.exec_(f"SET {setting}; SET escape_string_warning = on".encode())
     session.is_prepared = where != "in the text"
-    named = {"octets": octets, "text": text, "integer": integer, "bigint": bigint, "digits": bigint}
-    result = session.hold(asked(saying(session, (ECHO, named), is_confidential=where == "beside it")))[-1]
-    got = [result.get_value(0, column) for column in range(5)]
-    wanted = [octets.hex(), text.encode().hex(), str(integer), str(bigint), str(bigint)]
+    named = dict(zip(ECHO.kinds, (octets, text, integer, bigint, bigint, abs(bigint)), strict=True))
+    made = calling if where == "beside it" else saying
+    result = session.hold(asked(made(session, (ECHO, named))))[-1]
+    got = [result.get_value(0, column) for column in range(6)]
+    wanted = [octets.hex(), text.encode().hex(), str(integer), str(bigint), str(bigint), str(abs(bigint))]
     assert got == [value.encode() for value in wanted]
 
 
@@ -79,5 +87,5 @@ def test_what_is_no_number_is_refused_where_one_is_wanted(kind: Any) -> None:
 
 def test_nothing_is_null() -> None:
     assert literal(OCTETS, None) == "NULL"
-    assert ECHO.sent(dict.fromkeys(ECHO.kinds)) == [None] * 5
-    assert ECHO.called(dict.fromkeys(ECHO.kinds)).endswith("(NULL,NULL,NULL,NULL,NULL)")
+    assert ECHO.sent(dict.fromkeys(ECHO.kinds)) == [None] * 6
+    assert ECHO.called(dict.fromkeys(ECHO.kinds)).endswith("(NULL,NULL,NULL,NULL,NULL,NULL)")

@@ -24,6 +24,8 @@ AsyncElsewhere: TypeAlias = Callable[[Aside], Awaitable[object]]
 class AsyncSession(Session):
     """A connection for a task."""
 
+    is_alone = True
+
     async def hold(
         self,
         talk: Talk[T],

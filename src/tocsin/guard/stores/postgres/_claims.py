@@ -17,8 +17,19 @@ from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.guard.stores.postgres._phrases import Phrase, plain
 from tocsin.guard.stores.postgres._session import Session, undoing
 from tocsin.guard.stores.postgres._sqlstates import UNDEFINED_TABLE
-from tocsin.guard.stores.postgres._talk import NOTHING, Call, Lesson, Results, Talk, asked, rows_of, said, saying
-from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT
+from tocsin.guard.stores.postgres._talk import (
+    NOTHING,
+    Call,
+    Lesson,
+    Results,
+    Talk,
+    asked,
+    calling,
+    rows_of,
+    said,
+    saying,
+)
+from tocsin.guard.stores.postgres._values import BIGINT, DIGITS, INTEGER, OCTETS, TEXT, TRANSACTION
 
 # set_config() in set_config(), because nothing else promises an order: first the application's own value is kept.
 BOUND = """
@@ -33,10 +44,10 @@ CLAIM = Phrase(
         (key, version, tenant, operation, fingerprint, taken_unix_ms, answer_until_unix_ms, claim_until_unix_ms,
          due_unix_ms)
     SELECT %(key)s, {KEY_VERSION}, %(tenant)s, %(operation)s, %(fingerprint)s, %(taken)s, %(answer_until)s,
-           %(claim_until)s, %(due)s
+           %(claim_until)s, coalesce(%(answer_until)s, %(claim_until)s)::bigint
     WHERE {BOUND} IS NOT NULL
     ON CONFLICT (key) DO NOTHING
-    RETURNING pg_current_xact_id()::text, set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)
+    RETURNING pg_current_xact_id(), set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)
     """,
     {
         "key": OCTETS,
@@ -46,7 +57,6 @@ CLAIM = Phrase(
         "taken": BIGINT,
         "answer_until": BIGINT,
         "claim_until": BIGINT,
-        "due": BIGINT,
         "wait": DIGITS,
     },
 )
@@ -75,12 +85,12 @@ SETTLE = Phrase(
     """
     WITH settled AS (
         UPDATE tocsin_claims SET status = %(status)s, headers = %(headers)s, body = %(body)s
-        WHERE key = %(key)s AND status IS NULL AND pg_current_xact_id()::text = %(transaction)s
+        WHERE key = %(key)s AND status IS NULL AND pg_current_xact_id() = %(transaction)s
         RETURNING 1
     )
-    SELECT 1 / count(*) FROM settled
+    SELECT 1 / (EXISTS (SELECT FROM settled))::integer
     """,
-    {"status": INTEGER, "headers": OCTETS, "body": OCTETS, "key": OCTETS, "transaction": DIGITS},
+    {"status": INTEGER, "headers": OCTETS, "body": OCTETS, "key": OCTETS, "transaction": TRANSACTION},
 )
 _REMEMBER = """
     INSERT INTO tocsin_forgotten AS f (tenant, operation, taken_unix_ms)
@@ -138,7 +148,7 @@ class Written:
 def preparing(session: Session) -> Talk[None]:
     """Make the server know the phrases of a claim by their names, if that can be. Raises psycopg.Error: it is lost."""
     # What it knows it keeps, also when the next one fails. So first comes the one that needs both tables.
-    lesson = Lesson((FORGOTTEN, CLAIM, READ, SETTLE, _COMMIT))
+    lesson = Lesson((FORGOTTEN, CLAIM, READ, SETTLE, session.settings.begin, _COMMIT))
     try:
         yield from asked(lesson)
     except psycopg.Error as error:
@@ -169,7 +179,7 @@ def taking(session: Session, claim: Claim, *, wait_s: float, savepoint: str | No
     calls: list[Call] = [(begin, NOTHING), (CLAIM, values)]
     if claim.earliest_unix_ms is not None:
         calls.append((FORGOTTEN, values))
-    results: Results = yield saying(session, *calls)
+    results: Results = yield (calling if session.is_alone else saying)(session, *calls)
     inserted = results[-1 if claim.earliest_unix_ms is None else -2]
     if not inserted.ntuples:
         return None
@@ -215,7 +225,7 @@ def settling(
         "transaction": transaction_id,
     }
     ending = _COMMIT if savepoint is None else plain(f"RELEASE {savepoint}")
-    results: Results = yield saying(session, (SETTLE, values), (ending, NOTHING), is_confidential=True)
+    results: Results = yield calling(session, (SETTLE, values), (ending, NOTHING))
     return results[-1].command_status
 
 
@@ -269,7 +279,6 @@ def milliseconds(wait_s: float) -> int:
 
 
 def _values(claim: Claim, wait_s: float) -> dict[str, object]:
-    until = (claim.answer_until_unix_ms, claim.claim_until_unix_ms)
     return {
         "wait": milliseconds(wait_s),
         "key": claim.key,
@@ -277,7 +286,6 @@ def _values(claim: Claim, wait_s: float) -> dict[str, object]:
         "operation": claim.operation,
         "fingerprint": claim.fingerprint,
         "taken": claim.taken_unix_ms,
-        "answer_until": until[0],
-        "claim_until": until[1],
-        "due": until[1] if until[0] is None else until[0],
+        "answer_until": claim.answer_until_unix_ms,
+        "claim_until": claim.claim_until_unix_ms,
     }

@@ -83,6 +83,8 @@ class Ending:
             raise StoreUnavailable("this process was forked while the handler ran; the transaction is its parent's")
         if session.broke:
             raise TransactionBroken(f"it tried {session.broke}")
+        if session.is_standing:
+            return
         status = session.status
         if status is TransactionStatus.UNKNOWN:
             raise StoreUnavailable("the connection was lost while the handler ran; nothing was committed")
@@ -90,11 +92,9 @@ class Ending:
             if session.conflict:
                 raise self._conflict("a statement of it was undone for the sake of another transaction")
             raise TransactionBroken("a statement of it failed outside of any tx.savepoint()")
-        if status is not TransactionStatus.INTRANS:
-            raise TransactionBroken("its transaction does not stand any more")
+        raise TransactionBroken("its transaction does not stand any more")
 
     def _keeping(self, answer: StoredAnswer) -> Talk[None]:
-        kept = "COMMIT" if self._savepoint is None else f"RELEASE {self._savepoint}"
         transaction_id = self._written.transaction_id
         try:
             tag = yield from _claims.settling(
@@ -103,8 +103,9 @@ class Ending:
         except psycopg.Error as error:
             raise self._not_kept(error) from error
         # COMMIT of a transaction that was aborted raises nothing: it says ROLLBACK.
-        if tag != kept.partition(" ")[0].encode():
-            raise TransactionBroken(f"the server answered {tag!r} to {kept}")
+        kept = b"COMMIT" if self._savepoint is None else b"RELEASE"
+        if tag != kept:
+            raise TransactionBroken(f"the server answered {tag!r}; wanted {kept!r}")
 
     def _not_kept(self, error: psycopg.Error) -> StoreError:
         """What an error says that came instead of the answer to COMMIT or RELEASE."""

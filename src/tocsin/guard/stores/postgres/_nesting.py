@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from psycopg.pq import TransactionStatus
-
 from tocsin.guard._errors import GuardError, TransactionBroken
 from tocsin.guard._store import Claim
 from tocsin.guard.stores.postgres._session import Session
@@ -40,6 +38,6 @@ def savepoint_in(around: Around, claim: Claim) -> str:
         if above.claim.key == claim.key:
             raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
         above = above.outer
-    if around.session.status is not TransactionStatus.INTRANS:
+    if not around.session.is_standing:
         raise TransactionBroken(f"{around.claim.operation}: its transaction does not stand any more")
     return around.session.savepoint()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from math import ceil
 from select import POLLIN, POLLOUT, poll
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import BaseConnection
@@ -20,12 +20,13 @@ from psycopg.pq.abc import PGconn
 from tocsin.guard._fork import process_here
 from tocsin.guard.stores.postgres._settings import UNTOLD, Settings
 from tocsin.guard.stores.postgres._sqlstates import Trouble, trouble_of
-from tocsin.guard.stores.postgres._talk import Aside, Lesson, Message, Results, Talk, Text, said
+from tocsin.guard.stores.postgres._talk import Aside, Lesson, Message, Results, Talk, said
 
 T = TypeVar("T")
 SAVEPOINT_PREFIX = "tocsin_"
 # As plain numbers: these are asked several times for each request, and an enumeration takes its time.
 _IDLE = int(TransactionStatus.IDLE)
+_STANDING = int(TransactionStatus.INTRANS)
 _FAILED = int(ExecStatus.FATAL_ERROR)
 _SYNC = int(ExecStatus.PIPELINE_SYNC)
 Elsewhere: TypeAlias = Callable[[Aside], object]
@@ -54,9 +55,12 @@ class Session:
         may_prepare: whether it is any use to tell it.
         has_answered: whether the server has, since the connection was opened or taken out of those that nobody used.
         is_new: whether it was opened for its present use.
+        is_alone: whether no other threads want the interpreter, as a rule, while libpq is asked.
         broke: what the handler tried that would have ended its transaction; "" if nothing.
         conflict: the transaction was undone for the sake of another one, and nothing has made up for it.
     """
+
+    is_alone: ClassVar[bool]
 
     def __init__(self, connection: BaseConnection[Any]) -> None:
         self.connection = connection
@@ -81,6 +85,11 @@ class Session:
     def is_idle(self) -> bool:
         """Whether it can be used for something new."""
         return self.pgconn.transaction_status == _IDLE
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether its transaction can be committed."""
+        return self.pgconn.transaction_status == _STANDING
 
     @property
     def is_inherited(self) -> bool:
@@ -143,6 +152,8 @@ class Session:
 
 class BlockingSession(Session):
     """A connection for a thread."""
+
+    is_alone = False
 
     def __init__(self, connection: BaseConnection[Any]) -> None:
         super().__init__(connection)
@@ -218,7 +229,7 @@ def exchanged(pgconn: PGconn, message: Message) -> Generator[bool, None, Results
         pgconn.consume_input()
         is_unanswered = False
     results: Results = []
-    is_text = isinstance(message, Text)
+    is_text = isinstance(message, bytes)
     while True:
         while is_unanswered or pgconn.is_busy():
             is_unanswered = False
@@ -235,28 +246,30 @@ def exchanged(pgconn: PGconn, message: Message) -> Generator[bool, None, Results
                 raise
         result = pgconn.get_result()
         if result is None:
-            # The end; or, in a pipeline, only of one statement.
-            if is_text:
-                return results
-        elif result.status == _SYNC:
+            return results
+        if result.status == _SYNC:
             pgconn.exit_pipeline_mode()
             return results
-        else:
-            results.append(result)
+        results.append(result)
+        if not is_text:
+            # In a pipeline each statement has an end of its own, for which nothing more has to be read.
+            pgconn.get_result()
 
 
 def _send(pgconn: PGconn, message: Message) -> None:
-    if isinstance(message, Text):
-        pgconn.send_query(message.octets)
+    if isinstance(message, bytes):
+        pgconn.send_query(message)
         return
     pgconn.enter_pipeline_mode()
     if isinstance(message, Lesson):
         for phrase in message.phrases:
             pgconn.send_prepare(phrase.name, phrase.numbered, phrase.oids)
     else:
-        for phrase, values in message.calls:
-            if phrase.purpose:
+        for phrase, values in message:
+            if phrase.kinds:
                 pgconn.send_query_prepared(phrase.name, phrase.sent(values), phrase.formats)
+            elif phrase.purpose:
+                pgconn.send_query_prepared(phrase.name, None)
             else:
                 pgconn.send_query_params(phrase.numbered, None)
     pgconn.pipeline_sync()

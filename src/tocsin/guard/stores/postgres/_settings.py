@@ -37,7 +37,7 @@ class Settings:
     is_pooled: bool
 
 
-UNTOLD = Settings(plain("BEGIN"), is_pooled=False)
+UNTOLD = Settings(Phrase("begin", "BEGIN"), is_pooled=False)
 
 
 def telling(connection: BaseConnection[Any], idle_s: float) -> Talk[Settings]:
@@ -70,7 +70,7 @@ def telling(connection: BaseConnection[Any], idle_s: float) -> Talk[Settings]:
         changes = {name: value for name, value in changes.items() if name not in _KEEPALIVES}
     local = ", ".join([_set(item, is_local=True) for item in changes.items()])
     begin = _begin(connection)
-    return Settings(plain(f"{begin};SELECT {local}" if local else begin), is_pooled)
+    return Settings(plain(f"{begin};SELECT {local}") if local else Phrase("begin", begin), is_pooled)
 
 
 def _changes(wanted: dict[str, str], found: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:

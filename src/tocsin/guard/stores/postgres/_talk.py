@@ -2,7 +2,7 @@
 
 Rule: a talk never sends. It yields a message and is resumed with the results of its statements, or with the
 psycopg.Error that one of them failed with; a session holds it, on a thread or on a task. So whatever is decided about
-an answer of the server is written once. Nobody changes a message; that nobody can would cost as much as saying it.
+an answer of the server is written once.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -20,20 +20,10 @@ T = TypeVar("T")
 Results: TypeAlias = list[PGresult]
 Call: TypeAlias = tuple[Phrase, Mapping[str, object]]
 NOTHING: Mapping[str, object] = {}
-
-
-@dataclass(slots=True)
-class Text:
-    """Statements in full, as one message."""
-
-    octets: bytes
-
-
-@dataclass(slots=True)
-class Calls:
-    """Statements by their names, their values beside them, as one message. Those without a name are said in full."""
-
-    calls: Sequence[Call]
+Text: TypeAlias = bytes
+"""Statements in full, or by their names with their values in the text, as one message."""
+Calls: TypeAlias = tuple[Call, ...]
+"""Statements by their names, their values beside them, as one message. Those without a name are said in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +63,31 @@ def asked(message: Message) -> Talk[Results]:
 
 def said(text: str) -> Talk[Results]:
     """Statements in full, separated by semicolons."""
-    return asked(Text(text.encode("ascii")))
+    return asked(text.encode("ascii"))
 
 
-def saying(session: "Session", *calls: Call, is_confidential: bool = False) -> Message:
-    """Statements one after the other, to be said the quickest way that there is.
+def calling(session: "Session", *calls: Call) -> Message:
+    """Statements one after the other, with their values beside them, where that can be helped.
 
-    Args:
-        session: that will say them.
-        calls: what.
-        is_confidential: whether their values are to stand in no text, where that can be helped: whoever watches the
-            server reads texts, in pg_stat_activity and in its log.
+    It is confidential: whoever watches the server reads texts, in pg_stat_activity and in its log. It is the least work
+    for the server, and the quickest for a session that is alone.
+    """
+    return calls if session.is_prepared else _in_full(calls)
+
+
+def saying(session: "Session", *calls: Call) -> Message:
+    """Statements one after the other, by their names, where that can be helped, with their values in the text.
+
+    It is the quickest among threads. Each statement of a Calls is several messages, for which libpq is asked twice as
+    often, and each time another thread may take the interpreter away; then psycopg keeps it while they are sent.
     """
     if not session.is_prepared:
-        return Text(";".join([phrase.said(values) for phrase, values in calls]).encode("ascii"))
-    if is_confidential:
-        return Calls(calls)
-    # Each statement of a Calls is several messages, for which libpq is asked twice as often; and each time another
-    # thread may take the interpreter away.
-    return Text(";".join([phrase.called(values) for phrase, values in calls]).encode("ascii"))
+        return _in_full(calls)
+    return ";".join([phrase.called(values) for phrase, values in calls]).encode("ascii")
+
+
+def _in_full(calls: Calls) -> Text:
+    return ";".join([phrase.said(values) for phrase, values in calls]).encode("ascii")
 
 
 def rows_of(result: PGresult) -> list[list[str]]:

@@ -46,21 +46,18 @@ def _utf8(value: str) -> str:
     return f"convert_from({_octets_of(value)}::bytea, 'UTF8')"
 
 
-def _decimal(value: int) -> str:
-    return f"{value:d}"
-
-
-def _digits(value: int) -> str:
-    return f"'{value:d}'"
-
-
+# Methods of a text: no frame of Python's for every number of every request.
+_decimal = "{:d}".format
+_digits = "'{:d}'".format
 OCTETS = Kind(17, "${}", bytes, _octets, _octets)
 INTEGER = Kind(23, "${}", struct.Struct("!i").pack, _decimal, _decimal)
 BIGINT = Kind(20, "${}", struct.Struct("!q").pack, _decimal, _decimal)
 # In binary too, a text is read in the client's encoding, which is the application's to set.
 TEXT = Kind(17, "convert_from(${}, 'UTF8')", str.encode, _utf8, _octets_of)
+# pg_current_xact_id() gives one.
+TRANSACTION = Kind(5069, "${}", struct.Struct("!Q").pack, _digits, _digits)
 # A number that the server takes as text.
-DIGITS = Kind(25, "${}", lambda value: b"%d" % value, _digits, _digits)
+DIGITS = Kind(25, "${}", b"%d".__mod__, _digits, _digits)
 
 
 def literal(kind: Kind, value: object) -> str:
