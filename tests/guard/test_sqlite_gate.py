@@ -128,12 +128,18 @@ def test_a_commit_that_takes_long_is_not_waited_for_at_the_gate(monkeypatch: pyt
 def test_who_is_left_behind_by_one_commit_loses_patience_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         gate = Gate()
+
+        async def passes(number: int) -> None:
+            await gate.pass_through(60)
+            if number == 1:
+                gate.shut()
+
         gate.shut()
-        tasks = [asyncio.create_task(gate.pass_through(60)) for _ in range(4)]
+        tasks = [asyncio.create_task(passes(number)) for number in range(6)]
         await asyncio.sleep(0)
         gate.open(0)
-        await asyncio.wait_for(asyncio.gather(*tasks[:2]), LONG_S)
-        gate.shut()
+        await asyncio.wait_for(tasks[1], LONG_S)
+        assert not tasks[-1].done()
         monkeypatch.setattr(_gate, "_PATIENCE_S", 0.01)
         tasks.append(asyncio.create_task(gate.pass_through(60)))
         await asyncio.wait_for(asyncio.gather(*tasks), LONG_S)

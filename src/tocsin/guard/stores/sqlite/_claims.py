@@ -83,8 +83,8 @@ _OVER = f"{_DUE} AND claim_until_unix_ms <= :now"
 _STRIP = f"UPDATE tocsin_claims SET headers = NULL, body = NULL, due_unix_ms = claim_until_unix_ms WHERE {_DUE}"  # noqa: S608  constants only
 
 
-# The sqlite3 module asks bytes whether they want to be adapted, which takes as long as binding five of them.
-# It does not ask a bytearray.
+# The sqlite3 module asks bytes whether they want to be adapted, and does not ask a bytearray: a statement with eight of
+# them takes 1.0 us instead of 3.0.
 _blob = bytearray
 
 

@@ -271,7 +271,7 @@ class WriteTurns:
         return False
 
     def _leave_open(self, group: Group, mine: SleepingTask) -> None:
-        """Nobody waits for the turn. Whoever this loop is about to run joins; where the gate keeps them, nobody is."""
+        """Nobody waits for the turn: COMMIT once the gate has let its last one through, or after this loop's round."""
         group.asleep.append(mine)
         if self._gate.has_let_through(mine.loop):
             self._commit_off_loop(group)
