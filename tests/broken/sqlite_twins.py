@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.guard import task_shop, test_process_turn
+from tests.guard import task_shop, test_process_turn, test_sqlite_checkpoints
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import StoreError, StoreUnavailable
 from tocsin.guard._sleepers import SleepingThread
@@ -17,6 +17,7 @@ from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn, _Locks
+from tocsin.guard.stores.sqlite._side_thread import SideThread
 from tocsin.guard.stores.sqlite._unit import Unit
 from tocsin.guard.stores.sqlite._write_turns import WriteTurns
 from tocsin.guard.stores.sqlite._writer import Writer
@@ -149,4 +150,30 @@ def a_commit_on_the_event_loop(patch: pytest.MonkeyPatch) -> None:
     async def run(_off_loop: object, act: Any) -> Any:
         return act()
 
-    patch.setattr("tocsin.guard.stores.sqlite._off_loop.OffLoop.run", run)
+    patch.setattr("tocsin.guard.stores.sqlite._side_thread.SideThread.run", run)
+
+
+def a_turn_of_the_process_that_is_taken_before_its_group_is_ready(patch: pytest.MonkeyPatch) -> None:
+    async def filled(_turns: WriteTurns) -> None: ...
+
+    patch.setattr(WriteTurns, "_filled", filled)
+
+
+def a_gate_that_is_opened_by_asking_who_stands_in_it(patch: pytest.MonkeyPatch) -> None:
+    """To the system, what a process asks is what its helper has."""
+
+    def pass_on(turn: ProcessTurn) -> None:
+        assert turn._locks is not None
+        turn._locks.are_awaited()
+        turn._locks.pass_on()
+
+    patch.setattr(ProcessTurn, "pass_on", pass_on)
+
+
+def a_log_that_is_copied_by_whoever_has_the_turn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(test_sqlite_checkpoints, "LONG_S", _SOON_S)
+    patch.setattr(SideThread, "start", lambda _, act: act())
+
+
+def a_log_that_is_copied_whatever_the_application_says(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Writer, "_autocheckpoint", lambda _: 0)

@@ -4,7 +4,14 @@ import pytest
 
 from tests.broken import sqlite_twins
 from tests.broken.test_guard_twins import Twin
-from tests.guard import test_process_turn, test_sqlite_cancellation, test_sqlite_groups, test_sqlite_tasks
+from tests.guard import (
+    test_process_turn,
+    test_sqlite_cancellation,
+    test_sqlite_checkpoints,
+    test_sqlite_groups,
+    test_sqlite_processes,
+    test_sqlite_tasks,
+)
 from tests.guard.test_process_turn import path, turns  # noqa: F401  fixtures
 from tests.guard.test_sqlite_tasks import shop  # noqa: F401  likewise
 from tocsin.guard.stores.sqlite import _group
@@ -70,6 +77,22 @@ TWINS = [
     Twin(
         sqlite_twins.a_commit_on_the_event_loop,
         test_sqlite_tasks.test_one_task_begins_on_the_loop_and_commits_off_it,
+    ),
+    Twin(
+        sqlite_twins.a_turn_of_the_process_that_is_taken_before_its_group_is_ready,
+        test_sqlite_processes.test_a_task_keeps_other_processes_waiting_only_when_its_group_is_ready,
+    ),
+    Twin(
+        sqlite_twins.a_gate_that_is_opened_by_asking_who_stands_in_it,
+        test_process_turn.test_who_passes_the_turn_on_learns_whether_somebody_waits_and_lets_nobody_past_him,
+    ),
+    Twin(
+        sqlite_twins.a_log_that_is_copied_by_whoever_has_the_turn,
+        test_sqlite_checkpoints.test_nobody_waits_while_the_log_is_copied,
+    ),
+    Twin(
+        sqlite_twins.a_log_that_is_copied_whatever_the_application_says,
+        test_sqlite_checkpoints.test_an_application_that_says_when_the_log_is_copied_is_left_to_it,
     ),
 ]
 

@@ -1,5 +1,6 @@
 """The turn among processes. Each ProcessTurn opens the lock files for itself, as a process does."""
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -161,6 +162,87 @@ def test_locks_that_cannot_be_taken_are_an_error_and_not_a_wait(
             second.take(monotonic() + LONG_S)
     first.pass_on()
     assert second.try_take()
+
+
+def test_a_task_is_handed_the_turn_while_its_loop_goes_on(turns: list[ProcessTurn], path: Path) -> None:
+    first, second, *_ = turns
+
+    async def work() -> None:
+        assert first.try_take()
+        waits = asyncio.create_task(second.take_async(monotonic() + LONG_S))
+        await asyncio.sleep(0)
+        spin_until_blocked(path, turn=1)
+        first.pass_on()
+        await waits
+        assert not first.try_take()
+        second.pass_on()
+        assert first.try_take()
+
+    asyncio.run(work())
+
+
+def test_a_task_waits_for_no_longer_than_it_may(turns: list[ProcessTurn]) -> None:
+    first, second, *_ = turns
+    assert first.try_take()
+    with pytest.raises(StoreUnavailable, match="other processes"):
+        asyncio.run(second.take_async(monotonic()))
+    first.pass_on()
+
+
+def test_a_task_that_is_cancelled_as_it_is_handed_the_turn_passes_it_on(turns: list[ProcessTurn], path: Path) -> None:
+    first, second, *_ = turns
+
+    async def work() -> None:
+        assert first.try_take()
+        waits = asyncio.create_task(second.take_async(monotonic() + LONG_S))
+        await asyncio.sleep(0)
+        spin_until_blocked(path, turn=1)
+        first.pass_on()
+        while second._wanted is not None:
+            pass
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        assert first.try_take()
+
+    asyncio.run(work())
+
+
+def test_a_turn_for_a_task_whose_loop_was_closed_is_passed_on(turns: list[ProcessTurn], path: Path) -> None:
+    first, second, third, _ = turns
+    assert first.try_take()
+    loop = asyncio.new_event_loop()
+    waits = loop.create_task(second.take_async(monotonic() + LONG_S))
+    loop.run_until_complete(asyncio.sleep(0))
+    spin_until_blocked(path, turn=1)
+    loop.close()
+    first.pass_on()
+    third.take(monotonic() + LONG_S)
+    third.pass_on()
+    with suppress(RuntimeError):
+        waits.get_coro().close()
+
+
+def test_who_passes_the_turn_on_learns_whether_somebody_waits_and_lets_nobody_past_him(
+    turns: list[ProcessTurn], path: Path
+) -> None:
+    first, second, third, _ = turns
+    order: list[ProcessTurn] = []
+    assert first.try_take()
+    first.pass_on()
+    was_contended = first.is_contended
+    assert first.try_take()
+    thread = taking(second, order, passes_on=False)
+    spin_until_blocked(path, turn=1)
+    assert second.is_contended
+    # As after a wait that was too long: what is passed on is not ours, and the place in the gate stays.
+    second.pass_on()
+    assert not third.try_take()
+    first.pass_on()
+    assert (was_contended, first.is_contended) == (False, True)
+    thread.join()
+    assert order == [second]
+    second.pass_on()
 
 
 def test_a_forked_child_neither_has_nor_keeps_its_parents_turn(path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_turn_is_handed_over_only_to_somebody_who_waits() -> None:
     waiting = Thread(target=turn.take, args=(LONG_S,))
     waiting.start()
     queued(turn, 1)
-    assert turn.is_awaited
+    assert turn.waiting == 1
     assert turn.hand_over()
     waiting.join()
     assert not turn.try_take()

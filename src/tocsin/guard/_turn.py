@@ -31,9 +31,9 @@ class Turn:
         renew_in_children(self)
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for it."""
-        return bool(self._queue)
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return len(self._queue)
 
     def take(self, timeout_s: float) -> bool:
         """Wait for the turn; False: not within that many seconds."""

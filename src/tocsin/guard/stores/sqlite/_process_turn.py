@@ -10,16 +10,20 @@ frees both when their process dies.
 
 import os
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from functools import partial
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from time import monotonic
 
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._fork import renew_in_children
-from tocsin.guard._sleepers import SleepingThread
+from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread
+from tocsin.guard.stores.sqlite._side_thread import SideThread
 
 _NAMES = ("gate", "turn")
 _AT_ONCE = LOCK_EX | LOCK_NB
+# Longer than processes under load are ever without each other, and shorter than anybody notices.
+_CONTENDED_S = 0.1
 
 
 class ProcessTurn:
@@ -27,7 +31,7 @@ class ProcessTurn:
 
     A lock of the kernel is waited for without end or not at all. So the wait is a helper thread's: who wants the turn
     waits for the helper, with a time limit. If nobody is left when the helper gets it, it is passed on at once; if
-    another thread of this process wants it meanwhile, the process has kept its place.
+    another thread or task of this process wants it meanwhile, the process has kept its place.
 
     Args:
         path: the database file; the locks are on two empty files beside it, which are never removed: whoever has them
@@ -38,17 +42,27 @@ class ProcessTurn:
         self._path = path
         self._locks: _Locks | None = None
         self._handing = Lock()
+        self._helper = SideThread("tocsin-turn")
         self._helper_waits = False
-        self._wanted: SleepingThread | None = None
+        self._wanted: Sleeper | None = None
         self._error: OSError | None = None
+        self._contended_until = 0.0
         renew_in_children(self)
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether another process has had it, or has waited for it, within the last tenth of a second."""
+        return self._contended_until > monotonic()
 
     def try_take(self) -> bool:
         """Take the turn if nobody has it and nobody waits for it. Raises OSError: the files cannot be locked."""
         locks = self._locks
         if locks is None:
             locks = self._locks = _Locks(self._path)
-        return not self._helper_waits and locks.try_take()
+        if not self._helper_waits and locks.try_take():
+            return True
+        self._contended_until = monotonic() + _CONTENDED_S
+        return False
 
     def take(self, deadline: float) -> None:
         """Wait for the turn.
@@ -62,28 +76,40 @@ class ProcessTurn:
         """
         if self.try_take():
             return
-        with self._handing:
-            mine = self._wanted = SleepingThread()
-            if not self._helper_waits:
-                self._helper_waits = True
-                Thread(target=self._help, args=(self._locks,), name="tocsin-turn", daemon=True).start()
+        mine = SleepingThread()
+        self._want(mine)
         try:
             mine.sleep(deadline - monotonic())
         except BaseException:
-            if self._is_handed():
-                self.pass_on()
+            self._renounce()
             raise
-        if not self._is_handed():
-            raise StoreUnavailable("other processes had the turn to write")
+        self._learn()
+
+    async def take_async(self, deadline: float) -> None:
+        """Like `take`, for a task. A task that is cancelled has not taken it."""
+        if self.try_take():
+            return
+        mine = SleepingTask()
+        self._want(mine)
+        try:
+            await mine.sleep(deadline - monotonic())
+        except BaseException:
+            self._renounce()
+            raise
+        self._learn()
 
     def pass_on(self) -> None:
         """Let the next process have it."""
         if self._locks is not None:
+            # While our helper stands in the gate, asking would open it: to the system its file is the same as ours.
+            if not self._helper_waits and self._locks.are_awaited():
+                self._contended_until = monotonic() + _CONTENDED_S
             self._locks.pass_on()
 
     def close(self) -> None:
         """Close the files."""
         with self._handing:
+            self._helper.close()
             if not self._helper_waits and self._locks is not None:
                 self._locks.close()
                 self._locks = None
@@ -96,6 +122,25 @@ class ProcessTurn:
         self._handing = Lock()
         self._helper_waits = False
         self._wanted = None
+
+    def _want(self, mine: Sleeper) -> None:
+        """Have the helper wait, unless it does already."""
+        assert self._locks is not None, "it has been tried before it is waited for"
+        with self._handing:
+            self._wanted = mine
+            if not self._helper_waits:
+                self._helper_waits = True
+                self._helper.start(partial(self._help, self._locks))
+
+    def _renounce(self) -> None:
+        """Whoever wanted the turn wants it no longer, and may have it already."""
+        if self._is_handed():
+            self.pass_on()
+
+    def _learn(self) -> None:
+        """Raises StoreUnavailable: the turn has not come in time."""
+        if not self._is_handed():
+            raise StoreUnavailable("other processes had the turn to write")
 
     def _is_handed(self) -> bool:
         """Whether the helper has handed the turn to the one that wanted it, who wants it no longer."""
@@ -115,11 +160,19 @@ class ProcessTurn:
         with self._handing:
             self._helper_waits = False
             wanted, self._wanted = self._wanted, None
-            if wanted is not None:
+            if wanted is not None and _is_woken(wanted):
                 self._error = error
-                wanted.wake()
             elif error is None:
                 locks.pass_on()
+
+
+def _is_woken(sleeper: Sleeper) -> bool:
+    """Wake it, unless it is a task whose event loop was closed under it."""
+    try:
+        sleeper.wake()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Locks:
@@ -146,6 +199,15 @@ class _Locks:
         finally:
             flock(gate, LOCK_UN)
         return True
+
+    def are_awaited(self) -> bool:
+        """Of who has the turn: whether somebody stands in the gate."""
+        try:
+            flock(self._gate, _AT_ONCE)
+        except BlockingIOError:
+            return True
+        flock(self._gate, LOCK_UN)
+        return False
 
     def take(self) -> None:
         """Wait in the gate for the turn."""

@@ -17,9 +17,12 @@ from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite._gate import Gate
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._kept_writer import KeptWriter
-from tocsin.guard.stores.sqlite._off_loop import OffLoop
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
+from tocsin.guard.stores.sqlite._side_thread import SideThread
 from tocsin.guard.stores.sqlite._writer import OnConnect, Writer
+
+# What the others of a group need to be prepared. Meanwhile another process writes.
+_FILLING_S = 0.002
 
 
 class WriteTurns:
@@ -40,10 +43,13 @@ class WriteTurns:
         self._path = path
         self._turn = Turn(given_back=self._given_back)
         self._process_turn = ProcessTurn(path)
-        self._off_loop = OffLoop()
+        self._off_loop = SideThread("tocsin-sqlite")
         self._gate = Gate()
         # Whose transaction is open. Only who has the turn looks here.
         self._group: Group | None = None
+        # Who has the turn, and waits for the others before it asks for that of the processes.
+        self._filling: SleepingTask | None = None
+        self._last_kept = 0
         self._is_busy = False
 
     def begin(self, wait_s: float, *, is_alone: bool) -> Group:
@@ -70,6 +76,8 @@ class WriteTurns:
     async def begin_async(self, wait_s: float, *, is_alone: bool) -> Group:
         """Like `begin`, for a task: it waits off the loop. A task that is cancelled has begun nothing."""
         deadline = monotonic() + wait_s
+        if self._filling is not None:
+            self._fill(self._filling)
         if not self._turn.try_take() and not await self._turn.take_async(wait_s):
             raise self._too_many(wait_s)
         group = self._group
@@ -78,7 +86,12 @@ class WriteTurns:
                 return group
             self._conclude(group, await self._off_loop.run(group.commit))
             self._wake(group)
+        if not is_alone and self._process_turn.is_contended:
+            await self._filled()
         begun = self._begun_at_once(is_alone=is_alone)
+        if begun is None and self.kept.writer is not None:
+            await self._wait_for_processes(deadline)
+            begun = self._begun_at_once(is_alone=is_alone, has_turn=True)
         if begun is not None:
             return begun
         begun = await self._off_loop.run(lambda: self._begun(deadline, is_alone=is_alone))
@@ -232,11 +245,49 @@ class WriteTurns:
             raise self._not_begun(error) from error
         return self._grouped(writer, is_alone=is_alone)
 
-    def _begun_at_once(self, *, is_alone: bool) -> Group | None:
-        """A new group, if nothing of it takes any time."""
+    async def _filled(self) -> None:
+        """Other processes want the turn too: wait until as many as last time are ready to follow, or do not come."""
+        if self._are_ready(0):
+            return
+        mine = self._filling = SleepingTask()
+        alarm = mine.loop.call_later(_FILLING_S, partial(mine.end, woken=False))
+        try:
+            await mine.sleep(_FILLING_S)
+        except BaseException as error:
+            raise self._not_begun(error) from error
+        finally:
+            self._filling = None
+            alarm.cancel()
+
+    def _fill(self, filling: SleepingTask) -> None:
+        """Another one is ready."""
+        if self._are_ready(1):
+            self._filling = None
+            filling.wake()
+
+    def _are_ready(self, more: int) -> bool:
+        return 1 + self._turn.waiting + more >= self._last_kept
+
+    async def _wait_for_processes(self, deadline: float) -> None:
+        try:
+            await self._process_turn.take_async(deadline)
+        except BaseException as error:
+            raise self._not_begun(error) from error
+
+    def _begun_at_once(self, *, is_alone: bool, has_turn: bool = False) -> Group | None:
+        """A new group, if nothing of it takes any time.
+
+        Args:
+            is_alone: see `begin`.
+            has_turn: whether it is this process's turn; otherwise, and after None, it is not.
+        """
         try:
             writer = self.kept.current()
-            if writer is None or not self._process_turn.try_take():
+            if writer is None:
+                if has_turn:
+                    self._process_turn.pass_on()
+                return None
+            if not has_turn and not self._process_turn.try_take():
                 return None
             if not writer.try_begin():
                 self._process_turn.pass_on()
@@ -246,14 +297,14 @@ class WriteTurns:
         return self._grouped(writer, is_alone=is_alone)
 
     def _grouped(self, writer: Writer, *, is_alone: bool) -> Group:
-        is_shared = not is_alone and (self._is_busy or self._turn.is_awaited)
+        is_shared = not is_alone and (self._is_busy or self._turn.waiting > 0)
         group = self._group = Group(writer, is_shared=is_shared)
         return group
 
     def _not_begun(self, error: BaseException) -> BaseException:
         """Pass the turn on; returns what to raise."""
         try:
-            if not isinstance(error, StoreUnavailable):
+            if not isinstance(error, StoreUnavailable | asyncio.CancelledError):
                 self.kept.close()
             self._process_turn.pass_on()
         finally:
@@ -322,6 +373,7 @@ class WriteTurns:
     def _conclude(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
         """The transaction is over; whatever is not committed is rolled back."""
         self._group = None
+        self._last_kept = group.kept
         self._is_busy = group.kept > 1 or self._gate.is_awaited
         group.error, group.is_over = error, True
         try:

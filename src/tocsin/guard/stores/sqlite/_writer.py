@@ -14,6 +14,7 @@ from typing import TypeAlias
 from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlite._authorizer import RESERVED, Authorizer
+from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoints
 from tocsin.guard.stores.sqlite._schema import connect, make_durable
 
 OnConnect: TypeAlias = Callable[[sqlite3.Connection], object]
@@ -35,7 +36,8 @@ class Writer:
 
     Args:
         path: the database file.
-        on_connect: the application's own set-up of the connection: pragmas, functions.
+        on_connect: the application's own set-up of the connection: pragmas, functions. If it says when the log is to be
+            copied (PRAGMA wal_autocheckpoint), nobody else copies it.
 
     Attributes:
         connection: what handlers write through.
@@ -45,10 +47,15 @@ class Writer:
 
     def __init__(self, path: Path, on_connect: OnConnect | None) -> None:
         self.connection = connect(path, mode="rw", busy_s=_OPEN_WAIT_S)
+        usual = self._autocheckpoint()
         if on_connect is not None:
             on_connect(self.connection)
         # After on_connect: nothing there takes the durability away that the store declares.
         make_durable(self.connection)
+        self._checkpoints: Checkpoints | None = None
+        if self._autocheckpoint() == usual:
+            self.connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG_PAGES}")
+            self._checkpoints = Checkpoints(path)
         # The first read opens the log, for which another process that closes its last connection makes it wait.
         self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         # From here on begin() waits, and nothing else can have to: whoever has begun holds the only lock there is.
@@ -98,6 +105,8 @@ class Writer:
     def commit(self) -> None:
         """COMMIT. Raises sqlite3.Error."""
         self.cursor.execute(self._commit)
+        if self._checkpoints is not None:
+            self._checkpoints.committed(self.connection.total_changes)
 
     def roll_back(self) -> None:
         """ROLLBACK, if there still is a transaction. Raises sqlite3.Error."""
@@ -115,6 +124,8 @@ class Writer:
 
     def close(self) -> None:
         """Close the connection, which undoes what it has not committed."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         # First, or SQLite keeps the connection, and its lock, for as long as the cursor keeps its last statement.
         self.cursor.close()
         self.connection.close()
@@ -154,6 +165,10 @@ class Writer:
             _log.store_notice("SQLite", f"a transaction is given up because it cannot go back to a savepoint: {error}")
             return False
         return self.connection.in_transaction
+
+    def _autocheckpoint(self) -> int:
+        found: int = self.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0]
+        return found
 
     def _control(self, statement: str) -> None:
         authorizer = self.authorizer

@@ -1,4 +1,4 @@
-"""What waits for the disk, off the event loop.
+"""What waits for the disk, or for other processes, off the event loop and beside whoever is writing.
 
 Rule: what has been begun is waited for. A task that is cancelled meanwhile learns how it ended, and is cancelled at its
 next await: nobody may lose sight of a transaction.
@@ -16,10 +16,15 @@ T = TypeVar("T")
 _Acts: TypeAlias = SimpleQueue[Callable[[], object] | None]
 
 
-class OffLoop:
-    """One thread, started when it is first needed: only one transaction of a process begins or commits at a time."""
+class SideThread:
+    """One thread, started when it is first needed, that does one thing after the other.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._acts: _Acts | None = None
         renew_in_children(self)
 
@@ -46,7 +51,7 @@ class OffLoop:
         """Run it on the thread, and wait for nothing."""
         if self._acts is None:
             self._acts = SimpleQueue()
-            Thread(target=_serve, args=(self._acts,), name="tocsin-sqlite", daemon=True).start()
+            Thread(target=_serve, args=(self._acts,), name=self._name, daemon=True).start()
         self._acts.put(act)
 
     def close(self) -> None:
