@@ -69,11 +69,16 @@ def _uvicorn(processes: int, *app: str) -> tuple[str, ...]:
     return (*words.split(), "--workers", str(processes), *(app or ("{app}:app",)))
 
 
+def _spread(processes: int) -> tuple[str, ...]:
+    return ("spread", "{app}", "--port", "{port}", "--processes", str(processes))
+
+
 # See services/frozen.py.
 _FROZEN = ("--factory", "frozen:{app}")
 ARTICLE, FLASK_1, FLASK_2 = "article", "guarded Flask, 1 process", "guarded Flask, 2 processes"
 BARE, QUEUED, SHARING = "bare FastAPI", "queued FastAPI", "sharing FastAPI"
 FASTAPI, ASGI = "guarded FastAPI", "guarded ASGI"
+_ON_2 = ", 2 processes"
 _KEPT = ", a million kept claims"
 _AS_IT_COMES = ", garbage collected as it comes"
 
@@ -85,7 +90,10 @@ CELLS: Mapping[str, Cell] = {
     FASTAPI: Cell("guarded_fastapi", _uvicorn(1, *_FROZEN)),
     FASTAPI + _KEPT: Cell("guarded_fastapi", _uvicorn(1, *_FROZEN), kept=True),
     FASTAPI + _AS_IT_COMES: Cell("guarded_fastapi", _uvicorn(1)),
+    FASTAPI + _ON_2: Cell("guarded_fastapi", _spread(2)),
+    BARE + _ON_2: Cell("bare_fastapi", _spread(2)),
     ASGI: Cell("guarded_asgi", _uvicorn(1, *_FROZEN)),
+    ASGI + _ON_2: Cell("guarded_asgi", _spread(2)),
     ASGI + _KEPT: Cell("guarded_asgi", _uvicorn(1, *_FROZEN), kept=True),
     FLASK_1: Cell("guarded_flask", _gthread(1, 64)),
     FLASK_2: Cell("guarded_flask", _gthread(2, 32)),
@@ -118,12 +126,16 @@ class Row:
 
 TABLE = (
     Row("guarded FastAPI / article", FASTAPI, ARTICLE, "good_per_s", 7.5, 12),
+    Row("guarded FastAPI on 2 processes / article", FASTAPI + _ON_2, ARTICLE, "good_per_s", 7.5, 12),
     Row("guarded FastAPI / unguarded FastAPI of the same durability", FASTAPI, BARE, "good_per_s", 2.5, 3.5),
+    Row("the same, both on 2 processes", FASTAPI + _ON_2, BARE + _ON_2, "good_per_s", 2.5, 3.5),
     Row("guarded FastAPI / unguarded FastAPI behind the same write queue", FASTAPI, SHARING, "good_per_s", 0.7, 0.9),
     Row("guarded FastAPI / unguarded FastAPI behind the leanest write queue", FASTAPI, QUEUED, "good_per_s", 0.7, 0.9),
     Row("guarded raw ASGI / article", ASGI, ARTICLE, "good_per_s", 18, 30),
+    Row("guarded raw ASGI on 2 processes / article", ASGI + _ON_2, ARTICLE, "good_per_s", 18, 30),
     Row("guarded Flask / article, same server flags, 2 processes", FLASK_2, ARTICLE, "good_per_s", 2.5, 4.5),
     Row("p99, article / guarded FastAPI", ARTICLE, FASTAPI, "p99_ms", 40, 100),
+    Row("p99, article / guarded FastAPI on 2 processes", ARTICLE, FASTAPI + _ON_2, "p99_ms", 40, 100),
     Row("p99, article / guarded Flask on 1 process", ARTICLE, FLASK_1, "p99_ms", 20, 40),
     Row("p99, article / guarded Flask on 2 processes", ARTICLE, FLASK_2, "p99_ms", 10, 20),
     Row(

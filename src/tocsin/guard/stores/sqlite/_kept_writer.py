@@ -7,11 +7,8 @@ one would lose what is acknowledged.
 from pathlib import Path
 from time import monotonic
 
-from tocsin.guard.stores.sqlite._schema import file_identity, prepare
+from tocsin.guard.stores.sqlite._schema import STILL_THERE_S, file_identity, prepare
 from tocsin.guard.stores.sqlite._writer import OnConnect, Writer
-
-# A request looks first and takes then, a few microseconds later; asking the file system twice would tell it nothing.
-_STILL_THERE_S = 0.0001
 
 
 class KeptWriter:
@@ -45,7 +42,7 @@ class KeptWriter:
         """
         # `current`, written out for the many times that it has been asked a moment ago.
         current = self.writer
-        if current is not None and monotonic() - self._seen_at < _STILL_THERE_S:
+        if current is not None and monotonic() - self._seen_at < STILL_THERE_S:
             return current
         current = self.current()
         if current is not None:
@@ -62,7 +59,7 @@ class KeptWriter:
         if self.writer is None:
             return None
         now = monotonic()
-        if now - self._seen_at >= _STILL_THERE_S:
+        if now - self._seen_at >= STILL_THERE_S:
             if file_identity(self._name) != self._file:
                 return None
             self._seen_at = now

@@ -2,10 +2,11 @@
 
 import sqlite3
 from pathlib import Path
+from time import monotonic
 
 from tocsin.guard._store import Record
 from tocsin.guard.stores.sqlite import _claims
-from tocsin.guard.stores.sqlite._schema import connect, file_identity
+from tocsin.guard.stores.sqlite._schema import STILL_THERE_S, connect, file_identity
 
 # Reading one row takes microseconds; more readers than this are never busy at once for long.
 _MOST_KEPT = 8
@@ -20,6 +21,7 @@ class Readers:
         self._path = path
         self._file_name = str(path)
         self._file: tuple[int, int] | None = None
+        self._seen_at = 0.0
         self._idle: list[sqlite3.Connection] = []
 
     def read(self, key: bytes) -> Record | None:
@@ -47,11 +49,14 @@ class Readers:
         return drained
 
     def _pop(self) -> sqlite3.Connection:
-        file = file_identity(self._file_name)
-        if file != self._file:
-            self._file = file
-            for connection in self.drain():
-                connection.close()
+        now = monotonic()
+        if now - self._seen_at >= STILL_THERE_S:
+            file = file_identity(self._file_name)
+            self._seen_at = now
+            if file != self._file:
+                self._file = file
+                for connection in self.drain():
+                    connection.close()
         try:
             return self._idle.pop()
         except IndexError:

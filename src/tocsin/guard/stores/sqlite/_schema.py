@@ -22,6 +22,9 @@ TABLES = {**_claims.TABLES, **_sequences.TABLES}
 _PREPARE_WAIT_S = 10.0
 _READ_WAIT_S = 2.0
 _POLL_S = 0.01
+# How long a file that was there is taken to be there still. A request looks first and takes then, a few microseconds
+# later, and others of its event loop do so in between; asking the file system each time would tell them nothing.
+STILL_THERE_S = 0.0001
 
 
 def connect(path: Path, *, mode: str, busy_s: float = 0.0) -> sqlite3.Connection:
