@@ -15,6 +15,7 @@ from tocsin.guard._errors import StoreError, StoreUnavailable
 from tocsin.guard._sleepers import SleepingThread
 from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims
+from tocsin.guard.stores.sqlite._file_turn import FileTurn
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn, _Locks
 from tocsin.guard.stores.sqlite._side_thread import SideThread
@@ -154,9 +155,9 @@ def a_commit_on_the_event_loop(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_turn_of_the_process_that_is_taken_before_its_group_is_ready(patch: pytest.MonkeyPatch) -> None:
-    async def filled(_turns: WriteTurns) -> None: ...
+    async def at_once(_turn: FileTurn) -> None: ...
 
-    patch.setattr(WriteTurns, "_filled", filled)
+    patch.setattr(FileTurn, "_rest_of_the_group", at_once)
 
 
 def a_gate_that_is_opened_by_asking_who_stands_in_it(patch: pytest.MonkeyPatch) -> None:

@@ -296,7 +296,7 @@ def test_kill_9_of_who_has_the_turn_lets_the_next_one_in(tmp_path: Path) -> None
 
     waits = Thread(target=settle)
     waits.start()
-    while store.turns._process_turn._wanted is None:
+    while store.turns._file_turn._process_turn._wanted is None:
         pass
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -17,7 +17,7 @@ from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoin
 from tocsin.guard.testing import ANSWER, claim
 
 LONG_S = 30.0
-ENOUGH = 1000
+ENOUGH = _checkpoints._EVERY_ROWS
 
 
 def apply(store: SQLiteStore, key: str, rows: int = 1) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.guard.task_shop import Shop, run
 from tests.guard.test_process_turn import spin_until_blocked
-from tocsin.guard.stores.sqlite import _gate, _group, _process_turn, _write_turns
+from tocsin.guard.stores.sqlite import _file_turn, _gate, _group, _process_turn
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
 
 ROUNDS = 20
@@ -22,7 +22,7 @@ def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_group, "LONGEST_S", 60.0)
     monkeypatch.setattr(_gate, "_PATIENCE_S", 60.0)
     monkeypatch.setattr(_process_turn, "_CONTENDED_S", 60.0)
-    monkeypatch.setattr(_write_turns, "_FILLING_S", 60.0)
+    monkeypatch.setattr(_file_turn, "_FILLING_S", 60.0)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def rounds() -> None:
 
 
 def nobody_else(shop: Shop) -> None:
-    shop.store.turns._process_turn._contended_until = 0.0
+    shop.store.turns._file_turn._process_turn._contended_until = 0.0
 
 
 def test_a_task_keeps_other_processes_waiting_only_when_its_group_is_ready(shop: Shop) -> None:
@@ -71,7 +71,7 @@ def test_a_task_keeps_other_processes_waiting_only_when_its_group_is_ready(shop:
 def test_who_does_not_come_is_not_waited_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         other = await contend(shop, 3)
-        monkeypatch.setattr(_write_turns, "_FILLING_S", 0.001)
+        monkeypatch.setattr(_file_turn, "_FILLING_S", 0.001)
         assert await shop.order("alone") == "applied"
         nobody_else(shop)
         other.close()

@@ -151,6 +151,15 @@ def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
     return asyncio._get_running_loop() is loop  # noqa: SLF001  documented, for libraries
 
 
+def is_woken(sleeper: Sleeper) -> bool:
+    """Wake it, unless it is a task whose event loop was closed under it."""
+    try:
+        sleeper.wake()
+    except RuntimeError:
+        return False
+    return True
+
+
 def wake_in(loop: asyncio.AbstractEventLoop, tasks: Sequence[SleepingTask]) -> None:
     """Wake tasks of one loop. Raises RuntimeError: it is closed."""
     if runs_here(loop):

@@ -17,7 +17,7 @@ from time import monotonic
 
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._fork import renew_in_children
-from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread
+from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, is_woken
 from tocsin.guard.stores.sqlite._side_thread import SideThread
 
 _NAMES = ("gate", "turn")
@@ -160,19 +160,10 @@ class ProcessTurn:
         with self._handing:
             self._helper_waits = False
             wanted, self._wanted = self._wanted, None
-            if wanted is not None and _is_woken(wanted):
+            if wanted is not None and is_woken(wanted):
                 self._error = error
             elif error is None:
                 locks.pass_on()
-
-
-def _is_woken(sleeper: Sleeper) -> bool:
-    """Wake it, unless it is a task whose event loop was closed under it."""
-    try:
-        sleeper.wake()
-    except RuntimeError:
-        return False
-    return True
 
 
 class _Locks:

@@ -14,15 +14,12 @@ from time import monotonic
 from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable
 from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, wake_all
 from tocsin.guard._turn import Turn
+from tocsin.guard.stores.sqlite._file_turn import FileTurn
 from tocsin.guard.stores.sqlite._gate import Gate
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._kept_writer import KeptWriter
-from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
 from tocsin.guard.stores.sqlite._side_thread import SideThread
 from tocsin.guard.stores.sqlite._writer import OnConnect, Writer
-
-# What the others of a group need to be prepared. Meanwhile another process writes.
-_FILLING_S = 0.002
 
 
 class WriteTurns:
@@ -42,14 +39,11 @@ class WriteTurns:
         self.kept = KeptWriter(path, on_connect)
         self._path = path
         self._turn = Turn(given_back=self._given_back)
-        self._process_turn = ProcessTurn(path)
         self._off_loop = SideThread("tocsin-sqlite")
+        self._file_turn = FileTurn(path, self.kept, self._turn, self._off_loop)
         self._gate = Gate()
         # Whose transaction is open. Only who has the turn looks here.
         self._group: Group | None = None
-        # Who has the turn, and waits for the others before it asks for that of the processes.
-        self._filling: SleepingTask | None = None
-        self._last_kept = 0
         self._is_busy = False
 
     def begin(self, wait_s: float, *, is_alone: bool) -> Group:
@@ -71,13 +65,17 @@ class WriteTurns:
                 return group
             self._conclude(group, group.commit())
             self._wake(group)
-        return self._begun(deadline, is_alone=is_alone)
+        try:
+            writer = self._file_turn.begin(deadline)
+        except BaseException:
+            self._turn.pass_on()
+            raise
+        return self._begun(writer, is_alone=is_alone)
 
     async def begin_async(self, wait_s: float, *, is_alone: bool) -> Group:
         """Like `begin`, for a task: it waits off the loop. A task that is cancelled has begun nothing."""
         deadline = monotonic() + wait_s
-        if self._filling is not None:
-            self._fill(self._filling)
+        self._file_turn.one_more_is_ready()
         if not self._turn.try_take() and not await self._turn.take_async(wait_s):
             raise self._too_many(wait_s)
         group = self._group
@@ -86,21 +84,12 @@ class WriteTurns:
                 return group
             self._conclude(group, await self._off_loop.run(group.commit))
             self._wake(group)
-        if not is_alone and self._process_turn.is_contended:
-            await self._filled()
-        begun = self._begun_at_once(is_alone=is_alone)
-        if begun is None and self.kept.writer is not None:
-            await self._wait_for_processes(deadline)
-            begun = self._begun_at_once(is_alone=is_alone, has_turn=True)
-        if begun is not None:
-            return begun
-        begun = await self._off_loop.run(lambda: self._begun(deadline, is_alone=is_alone))
         try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            self.undo(begun)
+            writer = await self._file_turn.begin_async(deadline, is_alone=is_alone)
+        except BaseException:
+            self._turn.pass_on()
             raise
-        return begun
+        return self._begun(writer, is_alone=is_alone)
 
     def keep(self, group: Group, wait_s: float) -> None:
         """A member has run, and its writes are to stay; returns when they are committed.
@@ -224,8 +213,7 @@ class WriteTurns:
                 group = self._group
                 self._conclude(group, group.commit())
                 self._wake(group)
-            self.kept.close()
-            self._process_turn.close()
+            self._file_turn.close()
             self._off_loop.close()
         finally:
             self._turn.pass_on()
@@ -235,83 +223,10 @@ class WriteTurns:
         self._group = None
         return self.kept.disown()
 
-    def _begun(self, deadline: float, *, is_alone: bool) -> Group:
-        """A new group, of who has the turn."""
-        try:
-            writer = self.kept.opened()
-            self._process_turn.take(deadline)
-            writer.begin(deadline)
-        except BaseException as error:
-            raise self._not_begun(error) from error
-        return self._grouped(writer, is_alone=is_alone)
-
-    async def _filled(self) -> None:
-        """Other processes want the turn too: wait until as many as last time are ready to follow, or do not come."""
-        if self._are_ready(0):
-            return
-        mine = self._filling = SleepingTask()
-        alarm = mine.loop.call_later(_FILLING_S, partial(mine.end, woken=False))
-        try:
-            await mine.sleep(_FILLING_S)
-        except BaseException as error:
-            raise self._not_begun(error) from error
-        finally:
-            self._filling = None
-            alarm.cancel()
-
-    def _fill(self, filling: SleepingTask) -> None:
-        """Another one is ready."""
-        if self._are_ready(1):
-            self._filling = None
-            filling.wake()
-
-    def _are_ready(self, more: int) -> bool:
-        return 1 + self._turn.waiting + more >= self._last_kept
-
-    async def _wait_for_processes(self, deadline: float) -> None:
-        try:
-            await self._process_turn.take_async(deadline)
-        except BaseException as error:
-            raise self._not_begun(error) from error
-
-    def _begun_at_once(self, *, is_alone: bool, has_turn: bool = False) -> Group | None:
-        """A new group, if nothing of it takes any time.
-
-        Args:
-            is_alone: see `begin`.
-            has_turn: whether it is this process's turn; otherwise, and after None, it is not.
-        """
-        try:
-            writer = self.kept.current()
-            if writer is None:
-                if has_turn:
-                    self._process_turn.pass_on()
-                return None
-            if not has_turn and not self._process_turn.try_take():
-                return None
-            if not writer.try_begin():
-                self._process_turn.pass_on()
-                return None
-        except BaseException as error:
-            raise self._not_begun(error) from error
-        return self._grouped(writer, is_alone=is_alone)
-
-    def _grouped(self, writer: Writer, *, is_alone: bool) -> Group:
+    def _begun(self, writer: Writer, *, is_alone: bool) -> Group:
         is_shared = not is_alone and (self._is_busy or self._turn.waiting > 0)
         group = self._group = Group(writer, is_shared=is_shared)
         return group
-
-    def _not_begun(self, error: BaseException) -> BaseException:
-        """Pass the turn on; returns what to raise."""
-        try:
-            if not isinstance(error, StoreUnavailable | asyncio.CancelledError):
-                self.kept.close()
-            self._process_turn.pass_on()
-        finally:
-            self._turn.pass_on()
-        if isinstance(error, OSError | sqlite3.Error):
-            return StoreUnavailable(f"{self._path} cannot be written: {error}")
-        return error
 
     def _is_left_to_others(self, group: Group, mine: Sleeper) -> bool:
         """Whether the turn was handed to another member, who sees to it that there is a COMMIT."""
@@ -373,14 +288,10 @@ class WriteTurns:
     def _conclude(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
         """The transaction is over; whatever is not committed is rolled back."""
         self._group = None
-        self._last_kept = group.kept
         self._is_busy = group.kept > 1 or self._gate.is_awaited
         group.error, group.is_over = error, True
-        try:
-            if not is_usable or isinstance(error, CommitUnknown) or not group.writer.is_rolled_back():
-                self.kept.close()
-        finally:
-            self._process_turn.pass_on()
+        is_known = is_usable and not isinstance(error, CommitUnknown)
+        self._file_turn.end(is_usable=is_known and group.writer.is_rolled_back(), kept=group.kept)
 
     def _wake(self, group: Group) -> None:
         """Everybody whom the end of this transaction concerns, each event loop once."""
