@@ -164,16 +164,21 @@ def test_locks_that_cannot_be_taken_are_an_error_and_not_a_wait(
     assert second.try_take()
 
 
+async def waits_behind(first: ProcessTurn, second: ProcessTurn, path: Path) -> "asyncio.Task[None]":
+    """A task that wants the turn while another process has it, which passes it on then."""
+    assert first.try_take()
+    task = asyncio.create_task(second.take_async(monotonic() + LONG_S))
+    await asyncio.sleep(0)
+    spin_until_blocked(path, turn=1)
+    first.pass_on()
+    return task
+
+
 def test_a_task_is_handed_the_turn_while_its_loop_goes_on(turns: list[ProcessTurn], path: Path) -> None:
     first, second, *_ = turns
 
     async def work() -> None:
-        assert first.try_take()
-        waits = asyncio.create_task(second.take_async(monotonic() + LONG_S))
-        await asyncio.sleep(0)
-        spin_until_blocked(path, turn=1)
-        first.pass_on()
-        await waits
+        await (await waits_behind(first, second, path))
         assert not first.try_take()
         second.pass_on()
         assert first.try_take()
@@ -193,11 +198,7 @@ def test_a_task_that_is_cancelled_as_it_is_handed_the_turn_passes_it_on(turns: l
     first, second, *_ = turns
 
     async def work() -> None:
-        assert first.try_take()
-        waits = asyncio.create_task(second.take_async(monotonic() + LONG_S))
-        await asyncio.sleep(0)
-        spin_until_blocked(path, turn=1)
-        first.pass_on()
+        waits = await waits_behind(first, second, path)
         while second._wanted is not None:
             pass
         waits.cancel()

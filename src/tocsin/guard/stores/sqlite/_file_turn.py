@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._fork import renew_in_children
 from tocsin.guard._sleepers import SleepingTask, is_woken
 from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite._kept_writer import KeptWriter
@@ -43,6 +44,7 @@ class FileTurn:
         # Who has the turn of the process, and waits for the rest of its group.
         self._filling: SleepingTask | None = None
         self._last_kept = 0
+        renew_in_children(self)
 
     def begin(self, deadline: float) -> Writer:
         """Wait for the other processes, and begin.
@@ -110,6 +112,10 @@ class FileTurn:
         self._kept.close()
         self._process_turn.close()
 
+    def renew_after_fork(self) -> None:
+        """Who was waiting belongs to the parent."""
+        self._filling = None
+
     def _begun_at_once(self, *, has_file: bool = False) -> Writer | None:
         """A transaction, if nothing of it takes any time.
 
@@ -155,7 +161,7 @@ class FileTurn:
 
     def _give_up(self, error: BaseException) -> None:
         """Nothing was begun. Raises StoreUnavailable: where the file or SQLite is the reason."""
-        is_timely = isinstance(error, StoreUnavailable | asyncio.CancelledError)
-        self.end(is_usable=is_timely)
+        is_late = isinstance(error, StoreUnavailable | asyncio.CancelledError)
+        self.end(is_usable=is_late)
         if isinstance(error, OSError | sqlite3.Error):
             raise StoreUnavailable(f"{self._path} cannot be written: {error}") from error
