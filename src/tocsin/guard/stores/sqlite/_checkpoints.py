@@ -15,10 +15,10 @@ from tocsin.guard.stores.sqlite._side_thread import SideThread
 
 # A sixth of a second of full load. The same pages change again and again, and are copied once: with 1000 rows, two
 # processes of tasks are a tenth slower.
-_EVERY_ROWS = 5000
+_EVERY_ROWS = 6000
 # The log begins anew only when all of it has been copied and nobody is writing, which under load is the case in the
-# COMMIT that copies the rest. 40 MB, with the usual pages.
-LONGEST_LOG_PAGES = 10_000
+# COMMIT that copies the rest. 48 MB, with the usual pages.
+LONGEST_LOG_PAGES = 12_000
 # Only a recovery after a crash makes it wait; nobody waits for it.
 _BUSY_S = 2.0
 
