@@ -15,6 +15,7 @@ from tocsin.guard._errors import StoreError, StoreUnavailable
 from tocsin.guard._sleepers import SleepingThread
 from tocsin.guard._turn import Turn
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims
+from tocsin.guard.stores.sqlite._checkpoints import Checkpoints
 from tocsin.guard.stores.sqlite._file_turn import FileTurn
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn, _Locks
@@ -178,3 +179,7 @@ def a_log_that_is_copied_by_whoever_has_the_turn(patch: pytest.MonkeyPatch) -> N
 
 def a_log_that_is_copied_whatever_the_application_says(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Writer, "_autocheckpoint", lambda _: 0)
+
+
+def a_copy_of_the_log_that_takes_its_commit_down(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Checkpoints, "committed", lambda copies, _rows: copies._thread.start(copies._copy))

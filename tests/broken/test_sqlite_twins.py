@@ -94,6 +94,10 @@ TWINS = [
         sqlite_twins.a_log_that_is_copied_whatever_the_application_says,
         test_sqlite_checkpoints.test_an_application_that_says_when_the_log_is_copied_is_left_to_it,
     ),
+    Twin(
+        sqlite_twins.a_copy_of_the_log_that_takes_its_commit_down,
+        test_sqlite_checkpoints.test_a_commit_stands_though_no_thread_can_be_started,
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from threading import enumerate as threads
 import pytest
 
 from tocsin.guard.stores import Granted
-from tocsin.guard.stores.sqlite import SQLiteStore, _checkpoints
+from tocsin.guard.stores.sqlite import SQLiteStore, _checkpoints, _side_thread
 from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoints
 from tocsin.guard.testing import ANSWER, claim
 
@@ -80,7 +80,7 @@ def test_where_it_fails_commit_does_it_when_the_log_is_very_long(tmp_path: Path)
 
 
 def test_an_application_that_says_when_the_log_is_copied_is_left_to_it(tmp_path: Path) -> None:
-    """Litestream, for one, copies the log itself, and must see all of it."""
+    """Another program may copy the log: Litestream does."""
     store = opened(tmp_path / "store.db", lambda db: db.execute("PRAGMA wal_autocheckpoint = 0"))
     apply(store, "many", ENOUGH)
     assert autocheckpoint(store) == 0
@@ -104,6 +104,28 @@ def test_nobody_waits_while_the_log_is_copied(tmp_path: Path, monkeypatch: pytes
     apply(store, "more", ENOUGH)
     assert not copied.is_set()
     leave.set()
+    end_of_copying(store)
+    assert rows_without_the_log(store.path) == 2 * ENOUGH
+    store.close()
+
+
+def test_a_commit_stands_though_no_thread_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opened(tmp_path / "store.db")
+
+    def cannot(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_side_thread, "Thread", cannot)
+        try:
+            apply(store, "many", ENOUGH)
+        except RuntimeError as error:
+            pytest.fail(f"a committed request failed: {error}")
+    assert "the log is left to COMMIT, it could not be copied beside it: can't start new thread" in caplog.text
+    assert store.look(claim("many").key) is not None
+    apply(store, "more", ENOUGH)
     end_of_copying(store)
     assert rows_without_the_log(store.path) == 2 * ENOUGH
     store.close()

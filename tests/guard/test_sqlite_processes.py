@@ -11,7 +11,6 @@ from tocsin.guard.stores.sqlite import _file_turn, _gate, _group, _process_turn
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
 
 ROUNDS = 20
-LONG_S = 30.0
 
 pytestmark = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists who waits for a lock")
 

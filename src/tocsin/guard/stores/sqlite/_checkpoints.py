@@ -45,7 +45,12 @@ class Checkpoints:
         if rows - self._copied >= _EVERY_ROWS and not self._is_copying:
             self._copied = rows
             self._is_copying = True
-            self._thread.start(self._copy)
+            try:
+                self._thread.start(self._copy)
+            except RuntimeError as error:
+                # There are too many threads, or the interpreter ends. What is committed is committed.
+                self._is_copying = False
+                self._tell(error)
 
     def close(self) -> None:
         """End the thread when it has copied what was begun."""
@@ -59,6 +64,9 @@ class Checkpoints:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
-            _log.store_notice(str(self._path), f"the log is left to COMMIT, it could not be copied beside it: {error}")
+            self._tell(error)
         finally:
             self._is_copying = False
+
+    def _tell(self, error: Exception) -> None:
+        _log.store_notice(str(self._path), f"the log is left to COMMIT, it could not be copied beside it: {error}")

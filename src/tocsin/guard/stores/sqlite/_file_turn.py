@@ -82,7 +82,7 @@ class FileTurn:
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
-                self.end(is_usable=writer.is_rolled_back())
+                self.end(writer)
                 raise
         return writer
 
@@ -93,19 +93,20 @@ class FileTurn:
             self._filling = None
             is_woken(filling)
 
-    def end(self, *, is_usable: bool, kept: int = 0) -> None:
-        """The transaction is over: the next process may have the file.
+    def end(self, writer: Writer, *, is_usable: bool = True, kept: int = 0) -> None:
+        """The transaction is over, and rolled back if it was not committed: the next process may have the file.
 
         Args:
-            is_usable: whether the connection may be used again.
+            writer: what was begun.
+            is_usable: whether its connection may be used again.
             kept: how many requests were in the transaction.
         """
         self._last_kept = kept
+        is_clean = False
         try:
-            if not is_usable:
-                self._kept.close()
+            is_clean = is_usable and writer.is_rolled_back()
         finally:
-            self._process_turn.pass_on()
+            self._pass_on(is_usable=is_clean)
 
     def close(self) -> None:
         """Close the connection, and the files of the turn."""
@@ -162,6 +163,13 @@ class FileTurn:
     def _give_up(self, error: BaseException) -> None:
         """Nothing was begun. Raises StoreUnavailable: where the file or SQLite is the reason."""
         is_late = isinstance(error, StoreUnavailable | asyncio.CancelledError)
-        self.end(is_usable=is_late)
+        self._pass_on(is_usable=is_late)
         if isinstance(error, OSError | sqlite3.Error):
             raise StoreUnavailable(f"{self._path} cannot be written: {error}") from error
+
+    def _pass_on(self, *, is_usable: bool) -> None:
+        try:
+            if not is_usable:
+                self._kept.close()
+        finally:
+            self._process_turn.pass_on()

@@ -127,10 +127,10 @@ class ProcessTurn:
         """Have the helper wait, unless it does already."""
         assert self._locks is not None, "it has been tried before it is waited for"
         with self._handing:
-            self._wanted = mine
             if not self._helper_waits:
-                self._helper_waits = True
                 self._helper.start(partial(self._help, self._locks))
+                self._helper_waits = True
+            self._wanted = mine
 
     def _renounce(self) -> None:
         """Whoever wanted the turn wants it no longer, and may have it already."""

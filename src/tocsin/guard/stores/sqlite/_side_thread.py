@@ -48,11 +48,13 @@ class SideThread:
         return done[0]
 
     def start(self, act: Callable[[], object]) -> None:
-        """Run it on the thread, and wait for nothing."""
-        if self._acts is None:
-            self._acts = SimpleQueue()
-            Thread(target=_serve, args=(self._acts,), name=self._name, daemon=True).start()
-        self._acts.put(act)
+        """Run it on the thread, and wait for nothing. Raises RuntimeError: the thread cannot be started."""
+        acts = self._acts
+        if acts is None:
+            acts = SimpleQueue()
+            Thread(target=_serve, args=(acts,), name=self._name, daemon=True).start()
+            self._acts = acts
+        acts.put(act)
 
     def close(self) -> None:
         """End the thread when it has done what was begun."""

@@ -291,7 +291,7 @@ class WriteTurns:
         self._is_busy = group.kept > 1 or self._gate.is_awaited
         group.error, group.is_over = error, True
         is_known = is_usable and not isinstance(error, CommitUnknown)
-        self._file_turn.end(is_usable=is_known and group.writer.is_rolled_back(), kept=group.kept)
+        self._file_turn.end(group.writer, is_usable=is_known, kept=group.kept)
 
     def _wake(self, group: Group) -> None:
         """Everybody whom the end of this transaction concerns, each event loop once."""
