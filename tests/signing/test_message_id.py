@@ -1,7 +1,9 @@
+from itertools import product
+
 import pytest
 
 from tocsin.signing import Message, MessageId, SchemeError
-from tocsin.signing._message_id import FoundId, find_message_id, is_delimited
+from tocsin.signing._message_id import FoundId, delimiters_of_id, find_message_id, is_delimited
 
 LINES = ("\n", "\n")
 
@@ -125,3 +127,18 @@ def test_a_wrong_place_is_refused_when_it_is_declared(header: str | None, pointe
 def test_a_place_says_where_it_is() -> None:
     assert str(MessageId(header="Idempotency-Key")) == "header Idempotency-Key"
     assert str(MessageId(pointer="/id")) == "/id in the body"
+
+
+def test_a_delimiter_that_no_id_can_hold_need_not_be_looked_for() -> None:
+    """A line break stands beside most ids, and to look for it costs more than to find the id."""
+    ids = [text for length in (1, 2, 3) for text in texts("a.", length)]
+    delimiters = [text for length in (0, 1, 2, 3) for text in texts(".\n", length)]
+    for pair in product(delimiters, delimiters):
+        assert [is_delimited(text, pair) for text in ids] == [
+            is_delimited(text, delimiters_of_id(pair)) for text in ids
+        ]
+    assert delimiters_of_id((".\n", "." * 300)) == ("", "." * 300)
+
+
+def texts(characters: str, length: int) -> list[str]:
+    return ["".join(chosen) for chosen in product(characters, repeat=length)]

@@ -51,7 +51,7 @@ class Compiled:
         required_headers: those of them that must be there once, or the message is rejected. The message id's header is
             not among them: a signed message without it deserves a 400, see Verified.
         nonce_delimiters: what stands beside the nonce in the content.
-        id_delimiters: what stands beside the message id's header in the content.
+        id_delimiters: what stands beside the message id's header in the content, as far as an id could shift it.
         signature_length: how many characters the signature's text has.
     """
 

@@ -84,18 +84,17 @@ class KeyRing:
     def active(self, now: float) -> tuple[KeyEntry, ...]:
         """The entries that verify at this instant, in order."""
         begins_unix, ends_unix, entries, _by_key_id = self._period
-        # Most calls lie in the period of the last one, and asking here costs half of asking `_at`.
+        # Most calls lie in the period of the last one, and asking here costs half of a call that asks.
         return entries if begins_unix <= now < ends_unix else self._at(now).entries
 
     def named(self, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
         """Those of them with this key id, or without any for None."""
-        return self._at(now).by_key_id.get(key_id, ())
+        begins_unix, ends_unix, _entries, by_key_id = self._period
+        return (by_key_id if begins_unix <= now < ends_unix else self._at(now).by_key_id).get(key_id, ())
 
     def _at(self, now: float) -> "_Period":
-        period = self._period
-        if not period.begins_unix <= now < period.ends_unix:
-            # Two threads may both compute it: each uses its own.
-            period = self._period = _period(self.entries, now)
+        # Two threads may both compute it: each uses its own.
+        period = self._period = _period(self.entries, now)
         return period
 
     def __repr__(self) -> str:

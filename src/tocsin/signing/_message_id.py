@@ -20,8 +20,8 @@ MAX_ID_CHARACTERS = 255
 # most clients send it bare.
 _QUOTED_FIELD = "idempotency-key"
 _VISIBLE = re.compile(f"[!-~]{{1,{MAX_ID_CHARACTERS}}}")
-# What nearly all quoted values are: without an escape.
-_PLAINLY_QUOTED = re.compile(r'"([^"\\]*)"', re.DOTALL)
+# What nearly all its values are: bare, or quoted without an escape.
+_PLAINLY_QUOTED = re.compile(rf'"([!#-\[\]-~]{{1,{MAX_ID_CHARACTERS}}})"|([!#-~][!-~]{{0,{MAX_ID_CHARACTERS - 1}}})')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class MessageId:
     header: str | None = None
     pointer: str | None = None
     compiled: JsonPointer | None = field(init=False, repr=False, compare=False)
+    plain: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.header is None) == (self.pointer is None):
@@ -46,12 +47,14 @@ class MessageId:
         if self.header is not None and not is_field_name(self.header):
             raise SchemeError(f"message_id: {self.header!r} is no field name")
         object.__setattr__(self, "compiled", None if self.pointer is None else json_pointer(self.pointer))
+        is_quoted = (self.header or "").lower() == _QUOTED_FIELD
+        object.__setattr__(self, "plain", _PLAINLY_QUOTED if is_quoted else _VISIBLE)
 
     def __str__(self) -> str:
         return f"header {self.header}" if self.header is not None else f"{self.pointer} in the body"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class FoundId:
     """A message id, or why there is none.
 
@@ -75,11 +78,11 @@ def find_message_id(
     Args:
         rule: where it stands, or None for a scheme without one.
         message: the verified message.
-        delimiters: for a header, the literals before and after it in the signed content; see `is_delimited`.
+        delimiters: for a header, those literals before and after it in the signed content that an id could shift.
         parse: reads the body, for an id in it.
     """
     if rule is not None and rule.header is not None:
-        return _in_header(rule.header, message, delimiters)
+        return _in_header(rule, rule.header, message, delimiters)
     if rule is not None and rule.compiled is not None:
         return _in_body(rule.compiled, message.body, parse)
     return FoundId(None)
@@ -97,16 +100,27 @@ def is_delimited(text: AnyStr, delimiters: tuple[AnyStr, AnyStr]) -> bool:
     return ends and begins
 
 
-def _in_header(name: str, message: Message, delimiters: Delimiters) -> FoundId:
+def delimiters_of_id(delimiters: Delimiters) -> Delimiters:
+    """The delimiters without those that no id can hold, being visible ASCII: these are found again beside any."""
+    before, after = [text if all("!" <= character <= "~" for character in text) else "" for text in delimiters]
+    return before, after
+
+
+def _in_header(rule: MessageId, name: str, message: Message, delimiters: Delimiters) -> FoundId:
     values = message.values(name)
     if len(values) != 1:
         return FoundId(None, f"{name} is given more than once" if values else f"{name} is missing")
-    text = _unquoted(values[0]) if name.lower() == _QUOTED_FIELD else values[0]
-    if text is None:
-        return FoundId(None, f"{name} begins with a quote and is no structured-field string")
-    if _VISIBLE.fullmatch(text) is None:
-        return FoundId(None, f"{name} is not 1 to {MAX_ID_CHARACTERS} visible ASCII characters")
-    if not is_delimited(values[0], delimiters):
+    (value,) = values
+    plain = rule.plain.fullmatch(value)
+    if plain is not None:
+        text: str | None = plain[plain.lastindex or 0]
+    else:
+        text = _unquoted(value) if rule.plain is _PLAINLY_QUOTED else value
+        if text is None:
+            return FoundId(None, f"{name} begins with a quote and is no structured-field string")
+        if _VISIBLE.fullmatch(text) is None:
+            return FoundId(None, f"{name} is not 1 to {MAX_ID_CHARACTERS} visible ASCII characters")
+    if not is_delimited(value, delimiters):
         return FoundId(None, f"{name} contains what separates it in the signed content")
     return FoundId(text)
 
@@ -115,9 +129,6 @@ def _unquoted(value: str) -> str | None:
     """The text of a bare or quoted value (RFC 9651 section 4.2.5), None where the quotes are not well formed."""
     if not value.startswith('"'):
         return value
-    plain = _PLAINLY_QUOTED.fullmatch(value)
-    if plain is not None:
-        return plain[1]
     text: list[str] = []
     characters = iter(value[1:])
     for character in characters:

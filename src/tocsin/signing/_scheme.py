@@ -19,7 +19,7 @@ from tocsin.signing._encoding import ENCODINGS
 from tocsin.signing._errors import SchemeError
 from tocsin.signing._http_signatures import INPUT_HEADER, SignatureCarrier
 from tocsin.signing._layout import PARAMETER_KINDS, Layout
-from tocsin.signing._message_id import MessageId
+from tocsin.signing._message_id import MessageId, delimiters_of_id
 from tocsin.signing._nearest import unknown
 from tocsin.signing._pointer import JsonPointer, json_pointer
 from tocsin.signing._secret import SECRET_ENCODINGS, Secret
@@ -180,7 +180,7 @@ class Scheme:
             covered_headers=content.headers,
             required_headers=tuple(name for name in content.headers if name.lower() != id_header.lower()),
             nonce_delimiters=content.delimiters("nonce"),
-            id_delimiters=content.delimiters(f"header:{id_header}"),
+            id_delimiters=delimiters_of_id(content.delimiters(f"header:{id_header}")),
             signature_length=signature_length,
         )
 

@@ -171,7 +171,7 @@ def find_shape(
         lengths=frozenset(map(len, names)),
         is_alone=len(names) == 1,
         values=itemgetter(*names),
-        lines=tuple(_LINES[name] for name in lines),
+        lines=_line_readers(lines),
         pattern=re.compile(pattern.pattern),
         signature=groups["signature"],
         timestamp=groups.get("timestamp", 0),
@@ -186,6 +186,22 @@ def find_shape(
         encode=ENCODINGS[encoding],
         pieces=_pieces(content, groups),
     )
+
+
+def _line_readers(names: list[str]) -> tuple[Callable[[Message], str], ...]:
+    """What reads these lines in order; a path and its query at once."""
+    readers: list[Callable[[Message], str]] = []
+    for name in names:
+        if name == "query" and readers and readers[-1] is _LINES["path"]:
+            readers[-1] = _path_and_query
+        else:
+            readers.append(_LINES[name])
+    return tuple(readers)
+
+
+def _path_and_query(message: Message) -> str:
+    path, _, query = message.target.partition("?")
+    return f"{path}\n{query}"
 
 
 def _is_bare(content: Content, layout: Layout, read: tuple[tuple[str, str], ...]) -> bool:
