@@ -147,6 +147,11 @@ def no_queue_for_a_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InFlight, "leave", lambda *_: None)
 
 
+def duplicates_that_are_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+    """They need a transaction as everybody else."""
+    patch.setattr(InFlight, "has_met", lambda *_: False)
+
+
 def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
     timed = _claims._INSERT_UNLESS_FORGOTTEN.replace("WHERE NOT EXISTS", "WHERE true OR EXISTS")
     patch.setattr(_claims, "_INSERT_UNLESS_FORGOTTEN", timed)

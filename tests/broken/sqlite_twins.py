@@ -183,3 +183,11 @@ def a_log_that_is_copied_whatever_the_application_says(patch: pytest.MonkeyPatch
 
 def a_copy_of_the_log_that_takes_its_commit_down(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Checkpoints, "committed", lambda copies, _rows: copies._thread.start(copies._copy))
+
+
+def an_interrupt_that_keeps_the_turn_at_the_file(patch: pytest.MonkeyPatch) -> None:
+    def end(turn: FileTurn, writer: Writer, *, is_usable: bool = True, kept: int = 0) -> None:
+        turn._last_kept = kept
+        turn._pass_on(is_usable=is_usable and writer.is_rolled_back())
+
+    patch.setattr(FileTurn, "end", end)

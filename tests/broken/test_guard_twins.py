@@ -19,6 +19,7 @@ from tests.guard import (
     test_flask_answers,
     test_flask_concurrency,
     test_retention_in_a_service,
+    test_sqlite_faults,
     test_sqlite_setup,
     test_sqlite_transaction,
 )
@@ -105,6 +106,13 @@ TWINS = [
         guard_twins.no_queue_for_a_key,
         test_flask_concurrency.test_a_duplicate_that_has_waited_wait_s_is_told_409_and_when_to_retry,
     ),
+    *[
+        Twin(guard_twins.duplicates_that_are_not_looked_for, noticed_by)
+        for noticed_by in (
+            test_sqlite_faults.test_a_duplicate_is_answered_while_another_program_holds_the_lock,
+            test_sqlite_faults.test_a_duplicate_of_before_a_restart_is_answered_too_as_soon_as_it_has_waited,
+        )
+    ],
     Twin(
         guard_twins.no_memory_of_what_was_forgotten,
         test_retention_in_a_service.test_a_clock_that_goes_back_does_not_bring_forgotten_messages_back,

@@ -8,6 +8,7 @@ from tests.guard import (
     test_process_turn,
     test_sqlite_cancellation,
     test_sqlite_checkpoints,
+    test_sqlite_faults,
     test_sqlite_groups,
     test_sqlite_processes,
     test_sqlite_tasks,
@@ -97,6 +98,10 @@ TWINS = [
     Twin(
         sqlite_twins.a_copy_of_the_log_that_takes_its_commit_down,
         test_sqlite_checkpoints.test_a_commit_stands_though_no_thread_can_be_started,
+    ),
+    Twin(
+        sqlite_twins.an_interrupt_that_keeps_the_turn_at_the_file,
+        test_sqlite_faults.test_an_interrupt_while_a_transaction_ends_leaves_the_file_to_other_processes,
     ),
 ]
 

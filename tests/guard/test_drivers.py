@@ -3,6 +3,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,8 @@ from tests.guard.shop import Shop, write_order
 from tocsin.guard import Signed, Transaction, _fork
 from tocsin.guard._async_driver import AsyncDriver
 from tocsin.guard._flow import Ended
-from tocsin.guard._steps import Flow, Held, Join, Raised, Run, Take
+from tocsin.guard._steps import Flow, Held, Join, Look, Raised, Run, Take
+from tocsin.guard._store import Record
 from tocsin.guard._waiting import InFlight
 from tocsin.guard.stores.sqlite import SQLiteStore, _group
 from tocsin.guard.testing import claim
@@ -112,6 +114,48 @@ def test_a_task_that_is_given_up_in_a_broken_group_leaves_the_key(
         assert in_flight.join(key, None) is None
 
     task_shop.run(shop, work())
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The keys that a SQLite store was asked for."""
+    asked: list[bytes] = []
+    real = SQLiteStore.look
+
+    def look(store: SQLiteStore, key: bytes) -> Record | None:
+        asked.append(key)
+        return real(store, key)
+
+    monkeypatch.setattr(SQLiteStore, "look", look)
+    return asked
+
+
+def test_a_key_is_looked_for_before_it_is_taken_if_it_has_been_met(make_shop: MakeShop, looked: list[bytes]) -> None:
+    shop = make_shop()
+    first = shop.order()
+    assert not looked
+    assert shop.order().data == first.data
+    assert (len(looked), shop.runs) == (1, 1)
+
+
+def test_a_task_looks_for_a_key_before_it_takes_it_if_it_has_been_met(tmp_path: Path, looked: list[bytes]) -> None:
+    store, in_flight = SQLiteStore(tmp_path / "store.db"), InFlight()
+    key = claim("met").key
+
+    def flow() -> Flow[Ended | Raised]:
+        yield Look(key, is_hint=True)
+        yield Join(key, None)
+        yield Take(claim("met"))
+        raise AssertionError("resumed")
+
+    async def work() -> None:
+        for met in ([], [key]):
+            driver = AsyncDriver(flow(), store, in_flight, task_shop.LONG_S, asyncio.Future)
+            assert isinstance(await driver.to_claim(), Take)
+            await driver.close()
+            assert looked == met
+
+    asyncio.run(work())
 
 
 def test_forked_children_renew_whatever_lives(tmp_path: Any) -> None:

@@ -272,7 +272,6 @@ def test_a_raised_refusal_is_undone_and_remembered_in_a_transaction_of_its_own()
     book = granted()
     book.expect(Run, Refused(Answer(404, (), b"no")))
     book.expect(Abandon)
-    book.expect(Look, None)
     book.expect(Join, None)
     again = Grant()
     book.expect(Take, again)
@@ -285,7 +284,8 @@ def test_a_raised_refusal_yields_to_an_answer_that_came_first() -> None:
     book = granted()
     book.expect(Run, Refused(Answer(404, (), b"no")))
     book.expect(Abandon)
-    book.expect(Look, record())
+    book.expect(Join, None)
+    book.expect(Take, record())
     assert book.ended().answer.body == b"done"
 
 
@@ -326,9 +326,19 @@ def test_a_store_that_is_down_is_503_and_the_handler_is_never_run_unguarded(at: 
         book.expect(step, down if step is at else reply)
         if step is at:
             break
+    assert book.expect(Look, down if at is Look else None).is_hint
     ended = book.ended()
     assert ended.answer is _problems.UNAVAILABLE
     assert ended.ending.is_fault
+
+
+def test_a_duplicate_that_cannot_have_a_transaction_needs_none() -> None:
+    book = play()
+    book.expect(Look, None)
+    book.expect(Join, None)
+    book.expect(Take, StoreUnavailable("locked"))
+    assert book.expect(Look, record()).is_hint
+    assert book.ended().answer.body == b"done"
 
 
 def test_a_handler_that_broke_its_transaction_is_500_whatever_it_returned() -> None:
@@ -345,7 +355,6 @@ def test_a_lost_commit_is_resolved_by_taking_the_claim_again() -> None:
     book = granted()
     book.expect(Run, Returned(OK))
     book.expect(Settle, CommitUnknown("connection lost"))
-    book.expect(Look, None)
     book.expect(Join, None)
     book.expect(Take, record())
     assert book.ended().answer.body == b"done"
@@ -355,7 +364,6 @@ def test_a_lost_commit_that_never_landed_runs_again_once() -> None:
     book = granted()
     book.expect(Run, Returned(OK))
     book.expect(Settle, CommitUnknown("connection lost"))
-    book.expect(Look, None)
     book.expect(Join, None)
     book.expect(Take, GRANT)
     book.expect(Run, Returned(OK))

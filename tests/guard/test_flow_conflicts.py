@@ -21,7 +21,6 @@ MakeShop = Callable[..., Shop]
 
 
 def taken_again(book: Playbook, reply: object = GRANT) -> None:
-    book.expect(Look, None)
     book.expect(Join, None)
     book.expect(Take, reply)
 

@@ -6,7 +6,7 @@ from tests.guard.test_flow import GRANT, OK, granted
 from tocsin.guard._answer import Answer
 from tocsin.guard._errors import GroupBroken
 from tocsin.guard._flow import Ended
-from tocsin.guard._steps import Abandon, Join, Look, Raised, Refused, Returned, Run, Settle, Take
+from tocsin.guard._steps import Abandon, Join, Raised, Refused, Returned, Run, Settle, Take
 
 BROKEN = GroupBroken("a request of the same group broke the transaction")
 NOT_YET = Returned(Answer(503, (), b"later"))
@@ -18,7 +18,6 @@ def test_what_others_broke_runs_again_at_once_and_is_no_conflict_of_its_own() ->
     for _ in range(8):
         book.expect(Run, Returned(OK))
         book.expect(Settle, BROKEN)
-        book.expect(Look, None)
         book.expect(Join, None)
         book.expect(Take, GRANT)
     book.expect(Run, Returned(OK))
@@ -31,7 +30,6 @@ def test_an_answer_that_rests_on_what_was_undone_is_not_used(ran: object) -> Non
     book = granted()
     book.expect(Run, ran)
     book.expect(Abandon, BROKEN)
-    book.expect(Look, None)
     book.expect(Join, None)
     book.expect(Take, GRANT)
     book.expect(Run, Returned(OK))

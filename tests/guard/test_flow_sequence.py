@@ -56,6 +56,7 @@ def test_a_store_that_fails_there_is_503_after_all_was_abandoned() -> None:
     book = taken()
     book.expect(Advance, StoreUnavailable("another message of its stream was being applied"))
     book.expect(Abandon)
+    book.expect(Look, None)
     assert book.ended().ending is Ending.UNAVAILABLE
 
 

@@ -13,6 +13,7 @@ from tocsin.guard import Signed, StoreUnavailable, Transaction, TransactionBroke
 from tocsin.guard.stores import Granted
 from tocsin.guard.stores.sqlite import SQLiteStore
 from tocsin.guard.stores.sqlite._authorizer import Authorizer
+from tocsin.guard.stores.sqlite._process_turn import ProcessTurn
 from tocsin.guard.stores.sqlite._unit import Unit
 from tocsin.guard.stores.sqlite._writer import Writer
 from tocsin.guard.testing import ANSWER, claim
@@ -68,6 +69,14 @@ def test_a_duplicate_is_answered_while_another_program_holds_the_lock(shop: Shop
     first = shop.order()
     with locked(shop.path):
         assert shop.order().data == first.data
+
+
+def test_a_duplicate_of_before_a_restart_is_answered_too_as_soon_as_it_has_waited(make_shop: MakeShop) -> None:
+    first = make_shop().order()
+    restarted = make_shop(guard={"wait_s": 0.05})
+    with locked(restarted.path):
+        assert restarted.order().data == first.data
+    assert restarted.runs == 0
 
 
 def full(path: Path) -> SQLiteStore:
@@ -237,6 +246,25 @@ def test_an_interrupt_while_the_claim_is_taken_leaves_the_store_usable(
                 shop.order()
         assert (shop.orders, shop.claims) == ([], 0)
     assert shop.order().status_code == 200
+
+
+def test_an_interrupt_while_a_transaction_ends_leaves_the_file_to_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = SQLiteStore(tmp_path / "store.db"), ProcessTurn(tmp_path / "store.db")
+    granted = store.take(claim("interrupted"), 2.0)
+    assert isinstance(granted, Granted)
+
+    def interrupted(_writer: Writer) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "roll_back", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            granted.abandon()
+    assert other.try_take()
+    other.close()
+    assert isinstance(store.take(claim("interrupted"), 2.0), Granted)
 
 
 def test_an_error_of_sqlites_own_is_told_from_one_of_the_statements() -> None:

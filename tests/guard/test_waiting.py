@@ -5,7 +5,7 @@ from threading import Barrier, Thread
 import pytest
 
 from tocsin.guard._steps import Running, Waited
-from tocsin.guard._waiting import MOST_WAITERS, InFlight
+from tocsin.guard._waiting import MET_AT_LEAST, MOST_WAITERS, InFlight
 
 KEY = b"key"
 LONG_S = 30.0
@@ -46,6 +46,17 @@ def test_of_many_threads_exactly_one_goes_ahead() -> None:
     for thread in in_threads(16, join):
         thread.join()
     assert ahead == [1]
+
+
+def test_the_keys_that_were_met_last_are_known_and_the_others_forgotten() -> None:
+    in_flight = InFlight()
+    keys = [b"%d" % number for number in range(3 * MET_AT_LEAST)]
+    assert not in_flight.has_met(keys[0])
+    for key in keys:
+        in_flight.join(key, None)
+        in_flight.leave(key)
+    assert all(map(in_flight.has_met, keys[-MET_AT_LEAST:]))
+    assert sum(map(in_flight.has_met, keys)) <= 2 * MET_AT_LEAST
 
 
 def test_everybody_who_waits_is_woken() -> None:

@@ -122,7 +122,8 @@ class AsyncDriver(Generic[Tx]):
                         # It waits for nothing, and needs no coroutine of its own.
                         reply = self._join(step)
                     else:
-                        reply = await self._PERFORMED_BY[type(step)](self, step)
+                        performed = self._PERFORMED_BY[type(step)](self, step)
+                        reply = None if performed is None else await performed
                 except StoreError as error:
                     step = flow.throw(error)
                 else:
@@ -147,13 +148,15 @@ class AsyncDriver(Generic[Tx]):
         assert self._granted is not None, "a handler runs in what was granted"
         return self._granted
 
-    def _look(self, step: Look) -> Awaitable[Record | None]:
+    def _look(self, step: Look) -> Awaitable[Record | None] | None:
         if step.is_hint:
             if not self._store.declares.looks_first:
-                return _nothing()
+                return None
             ready = None if self._ready is None else self._ready(self.wait_left_s)
             if ready is not None:
                 return self._look_later(step, ready)
+            if not self._in_flight.has_met(step.key):
+                return None
         return self._store.look_async(step.key)
 
     async def _look_later(self, step: Look, ready: Awaitable[None]) -> Record | None:
@@ -163,7 +166,7 @@ class AsyncDriver(Generic[Tx]):
             await ready
         finally:
             self._spend(started)
-        return await self._store.look_async(step.key)
+        return await self._store.look_async(step.key) if self._in_flight.has_met(step.key) else None
 
     def _join(self, step: Join) -> Running | None:
         if self._joined is not None or self._store.is_inside_async():
@@ -215,22 +218,20 @@ class AsyncDriver(Generic[Tx]):
     def _pause(self, step: Pause) -> Awaitable[None]:
         return asyncio.sleep(pause_s(step.attempt))
 
-    _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], Awaitable[object]]]] = MappingProxyType(
-        {
-            Look: _look,
-            Wait: _wait,
-            Take: _take,
-            Advance: _advance,
-            Settle: _settle,
-            Abandon: _abandon,
-            Pause: _pause,
-        }
+    _PERFORMED_BY: ClassVar[Mapping[type[Step[Any]], Callable[[Any, Any], Awaitable[object] | None]]] = (
+        MappingProxyType(
+            {
+                Look: _look,
+                Wait: _wait,
+                Take: _take,
+                Advance: _advance,
+                Settle: _settle,
+                Abandon: _abandon,
+                Pause: _pause,
+            }
+        )
     )
 
     def _spend(self, since: float) -> None:
         """Take the time of a wait from what is left of wait_s."""
         self.wait_left_s = max(0.0, self.wait_left_s - (monotonic() - since))
-
-
-async def _nothing() -> None:
-    """What a look that was spared found."""

@@ -103,7 +103,7 @@ class BlockingDriver(Generic[Tx]):
                 self._in_flight.leave(self._joined)
 
     def _look(self, step: Look) -> Record | None:
-        if step.is_hint and not self._store.declares.looks_first:
+        if step.is_hint and not (self._store.declares.looks_first and self._in_flight.has_met(step.key)):
             return None
         return self._store.look(step.key)
 

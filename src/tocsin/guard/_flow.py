@@ -4,6 +4,7 @@ Rule: nothing is parsed, looked up or written before the signature has passed; n
 succeeded; and whatever is not committed as a whole leaves nothing behind, so that a retry runs.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from tocsin.guard import _problems
@@ -93,13 +94,23 @@ def guarded(operation: Operation, message: Message, now_unix: float) -> Flow[End
     except KeyRefused as refused:
         return Ended(_problems.bad_request(str(refused)), Ending.KEY_REFUSED, f"refused: {refused}")
     try:
-        return (yield from _applied_once(operation, claim, Signed(message, verified)))
+        # For a duplicate this is all there is, so it stands here and not in a generator of its own.
+        ended = _settled_before(operation, claim, (yield Look(claim.key, is_hint=True)))
+        return ended or (yield from _applied_once(operation, claim, Signed(message, verified)))
     except KeyInUse as in_use:
         return Ended(_problems.IN_PROGRESS, Ending.IN_PROGRESS, f"{_STILL_RUNNING}: {in_use}", claim)
     except StoreUnavailable as unavailable:
-        return Ended(_problems.UNAVAILABLE, Ending.UNAVAILABLE, f"store unavailable: {unavailable}", claim)
+        return (yield from _unavailable(operation, claim, unavailable))
     except TransactionBroken as broken:
         return Ended(_problems.BROKEN, Ending.BROKEN, f"the handler broke its transaction: {broken}", claim)
+
+
+def _unavailable(operation: Operation, claim: Claim, unavailable: StoreUnavailable) -> Flow[Ended]:
+    """503, but for a duplicate that this process had not met, and that needs no transaction."""
+    ended: Ended | None = None
+    with suppress(StoreUnavailable):
+        ended = _settled_before(operation, claim, (yield Look(claim.key, is_hint=True)))
+    return ended or Ended(_problems.UNAVAILABLE, Ending.UNAVAILABLE, f"store unavailable: {unavailable}", claim)
 
 
 def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[Ended | Raised]:
@@ -136,25 +147,24 @@ def _applied_once(operation: Operation, claim: Claim, signed: Signed) -> Flow[En
 
 def _taken(operation: Operation, claim: Claim) -> Flow[Held | Ended]:
     """The right to apply the claim, or what to answer instead."""
-    found: Record | None = yield Look(claim.key, is_hint=True)
     while True:
-        ended = _settled_before(operation, claim, found)
-        if ended is not None:
-            return ended
         running: Running | None = yield Join(claim.key, claim.fingerprint)
-        if running is not None:
+        if running is None:
+            taken: Held | Record | Forgotten = yield Take(claim)
+            if isinstance(taken, Forgotten):
+                reason = "rejected: older than a claim that was forgotten; the clock went back"
+                return Ended(_problems.UNAUTHORIZED, Ending.FORGOTTEN, reason, claim)
+            if not isinstance(taken, Record):
+                return taken
+            found: Record | None = taken
+        else:
             ended = yield from _waited(claim, running)
             if ended is not None:
                 return ended
             found = yield Look(claim.key)
-            continue
-        taken: Held | Record | Forgotten = yield Take(claim)
-        if isinstance(taken, Forgotten):
-            reason = "rejected: older than a claim that was forgotten; the clock went back"
-            return Ended(_problems.UNAUTHORIZED, Ending.FORGOTTEN, reason, claim)
-        if not isinstance(taken, Record):
-            return taken
-        found = taken
+        ended = _settled_before(operation, claim, found)
+        if ended is not None:
+            return ended
 
 
 def _settled_before(operation: Operation, claim: Claim, found: Record | None) -> Ended | None:

@@ -92,7 +92,7 @@ class Look(Step[Record | None]):
 
     Args:
         key: the key.
-        is_hint: nothing follows from finding nothing, because a Take comes next; a driver may save itself the trouble.
+        is_hint: nothing follows from finding nothing, because a Take tells; a driver may save itself the trouble.
     """
 
     key: bytes

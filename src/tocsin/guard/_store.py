@@ -25,8 +25,8 @@ class Declares:
         atomic: claim, handler's writes and answer are one commit.
         durable: what was answered survives the loss of power.
         cross_process: processes that share the store share its claims.
-        looks_first: a look costs so little beside a take that it comes before every one. Where both are a round trip,
-            all but duplicates would pay for it.
+        looks_first: a look waits for no writer and costs little beside a take, so it comes first where the process has
+            met the key. Where both are a round trip, a take tells as much.
         ordered: it keeps streams: see Granted.advance.
     """
 

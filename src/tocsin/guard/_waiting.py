@@ -17,6 +17,8 @@ from tocsin.guard._steps import Running, Waited
 # A sender's retries of one message are few. More than this many at once is somebody who floods one key, and each of
 # them would hold a thread of the server.
 MOST_WAITERS = 64
+# Of the keys that were taken last, as many as this are known for certain, and up to twice as many: a megabyte.
+MET_AT_LEAST = 4096
 
 _Wake: TypeAlias = Callable[[], object]
 
@@ -29,10 +31,12 @@ class _Entry:
 
 
 class InFlight:
-    """The keys that this process is applying now."""
+    """The keys that this process is applying now, and of those that it has met, the last ones."""
 
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}
+        self._met: set[bytes] = set()
+        self._met_before: set[bytes] = set()
         self._lock = Lock()
         renew_in_children(self)
 
@@ -42,8 +46,13 @@ class InFlight:
             entry = self._entries.get(key)
             if entry is None:
                 self._entries[key] = _Entry(fingerprint)
+                self._meet(key)
                 return None
             return Running(entry.fingerprint)
+
+    def has_met(self, key: bytes) -> bool:
+        """Whether somebody has joined the key lately. A hint: other processes have met others, and it is forgotten."""
+        return key in self._met or key in self._met_before
 
     def wait(self, key: bytes, timeout_s: float) -> Waited:
         """Wait until the key is left."""
@@ -94,6 +103,12 @@ class InFlight:
         """The parent's requests are not ours to wait for."""
         self._entries = {}
         self._lock = Lock()
+
+    def _meet(self, key: bytes) -> None:
+        if len(self._met) >= MET_AT_LEAST:
+            # Not one key at a time: a dict that is emptied at one end and filled at the other takes ever longer.
+            self._met_before, self._met = self._met, set()
+        self._met.add(key)
 
     def _begin_to_wait(self, key: bytes, wake: _Wake) -> _Entry | Waited:
         with self._lock:
