@@ -142,6 +142,9 @@ def one_caller(path: Path, calls: int) -> Rates:
             found[f"{name} {what}"] = timed(act, messages, clock)
         found[f"replay {what}"] = timed(guarded.perform, messages, clock)
         guarded.store.close()
+        restarted = Guarded(path, synchronous)
+        found[f"replay after a restart {what}"] = timed(restarted.perform, messages, clock)
+        restarted.store.close()
     return found
 
 
