@@ -179,8 +179,8 @@ def ways_round_the_answer_left_in_environ(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_wsgi, "_PAST_THE_ANSWER", ())
 
 
-def any_exception_handler_of_starlette_decides(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_starlette, "_is_http_error", lambda _: True)
+def any_exception_handler_decides(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_starlette.Noting, "_is_http_error", lambda _self, _kind: True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +282,18 @@ TWINS = [
         on_wsgi,
     ),
     Twin(
-        any_exception_handler_of_starlette_decides,
+        any_exception_handler_decides,
         test_starlette.test_a_defect_that_the_application_renders_as_400_is_still_rolled_back,
         on_starlette,
+    ),
+    Twin(
+        any_exception_handler_decides,
+        partial(
+            test_fastapi_errors.test_an_exceptions_type_decides_and_not_what_its_handler_makes_of_it,
+            error=test_fastapi_errors.BrokenInvariantError(),
+            status=400,
+        ),
+        Shop,
     ),
 ]
 

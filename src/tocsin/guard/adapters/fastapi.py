@@ -22,8 +22,7 @@ a quarter of the processor's time on walking over what it holds for each.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -39,6 +38,7 @@ from tocsin.guard._asgi import App, Exchange, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._openapi import with_the_guards
+from tocsin.guard._starlette import Noting, current, path_template
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
 from tocsin.signing import Scheme
@@ -46,15 +46,11 @@ from tocsin.signing import Scheme
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 RouteHandler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
-_LEAST_FAILURE = 500
-_HANDLERS = "starlette.exception_handlers"
 # FastAPI's stack of what dependencies do after the answer.
 _EXITS = "fastapi_inner_astack"
 # Where a guarded endpoint, and whatever copies its attributes with functools.wraps, says how it is guarded.
 _MARK = "__tocsin_guarded__"
 _OWN = ("signed", "tx")
-
-_current: ContextVar[Exchange[Any]] = ContextVar("tocsin_exchange")
 
 
 def fastapi_endpoint(guarded: Guarded[Tx], handler: Endpoint, scheme: Scheme, *, writes: bool) -> Endpoint:
@@ -70,7 +66,7 @@ def fastapi_endpoint(guarded: Guarded[Tx], handler: Endpoint, scheme: Scheme, *,
 
     @wraps(handler)
     async def endpoint(**arguments: Any) -> Any:  # noqa: ANN401  whatever the handler takes and returns
-        exchange = _current.get(None)
+        exchange = current()
         if exchange is None or exchange.run is not None or exchange.guarded is not guarded:
             raise GuardError(f"{handler.__qualname__} was called past its guard; wanted a request to its route")
         run = await exchange.grant()
@@ -99,7 +95,7 @@ class GuardedEndpoint(Generic[Tx]):
         self._guarded = guarded
         self._handler = handler
         self._scheme = scheme
-        self._noting: tuple[object, object] = (None, None)
+        self._noting = Noting(HTTPException, RequestValidationError)
 
     def guard(self, route: APIRoute) -> None:
         """Make a route that has just been made a guarded one."""
@@ -115,59 +111,21 @@ class GuardedEndpoint(Generic[Tx]):
             return
         guarded = self._guarded
         if not guarded.is_named:
-            guarded.name(_path_template(scope, self._handler))
+            guarded.name(path_template(scope, self._handler, self._is_its, _flat))
         exchange = Exchange(guarded, scope, receive, send)
         most_bytes = guarded.limits.max_body_bytes
         of_the_route: int | None = getattr(route, "max_body_size", None)
-        app = partial(self._run, exchange, unguarded)
+        app = partial(self._noting.run, exchange, unguarded)
         await exchange.answer(app, most_bytes if of_the_route is None else min(most_bytes, of_the_route))
 
-    async def _run(self, exchange: Exchange[Tx], unguarded: App, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_HANDLERS] = self._handlers(scope.get(_HANDLERS))
-        token = _current.set(exchange)
-        try:
-            await unguarded(scope, receive, send)
-        finally:
-            _current.reset(token)
-
-    def _handlers(self, of_the_app: Any) -> Any:  # noqa: ANN401  Starlette's own, untyped in the scope
-        """The application's exception handlers for what may be remembered, noting what they render; made once."""
-        source, noting = self._noting
-        if noting is None or source != of_the_app:
-            by_type, by_status = of_the_app or ({}, {})
-            noting = (
-                {kind: _noted(handler) for kind, handler in by_type.items() if _is_framework_error(kind)},
-                {status: _noted(handler) for status, handler in by_status.items() if status < _LEAST_FAILURE},
-            )
-            self._noting = (of_the_app, noting)
-        return noting
+    def _is_its(self, endpoint: Any) -> bool:  # noqa: ANN401  whatever stands in a route
+        return endpoint is not None and inspect.unwrap(endpoint) is inspect.unwrap(self._handler)
 
 
-def _is_framework_error(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, (HTTPException, RequestValidationError))
-
-
-def _noted(handler: Callable[[Request, Exception], Any]) -> Callable[[Request, Exception], Any]:
-    """The handler, for errors of the framework's below 500; others go on to where the whole request is undone."""
-    if inspect.iscoroutinefunction(handler):
-
-        async def noted_async(request: Request, error: Exception) -> Response:
-            _note(error)
-            return await cast("Awaitable[Response]", handler(request, error))
-
-        return noted_async
-
-    def noted(request: Request, error: Exception) -> Response:
-        _note(error)
-        return cast("Response", handler(request, error))
-
-    return noted
-
-
-def _note(error: Exception) -> None:
-    if isinstance(error, HTTPException) and error.status_code >= _LEAST_FAILURE:
-        raise error
-    _current.get().refusal = error
+def _flat(routes: Iterable[Any]) -> Iterable[Any]:
+    """All routes, from the version of FastAPI on in which an included router stays one."""
+    contexts: Callable[[Iterable[Any]], Iterable[Any]] = getattr(routing, "iter_route_contexts", iter)
+    return contexts(routes)
 
 
 def _check(handler: Callable[..., Any], signature: inspect.Signature, *, writes: bool) -> None:
@@ -217,7 +175,9 @@ def _looked_at(handler: RouteHandler) -> RouteHandler:
 
     async def looked_at(request: Request) -> Response:
         response = await handler(request)
-        _current.get().is_last_word = _is_last_word(request.scope, response)
+        exchange = current()
+        if exchange is not None:
+            exchange.is_last_word = _is_last_word(request.scope, response)
         return response
 
     return looked_at
@@ -228,27 +188,3 @@ def _is_last_word(scope: Mapping[str, Any], response: Response) -> bool:
     # Without an attribute that says so, something may follow.
     exits = getattr(scope.get(_EXITS), "_exit_callbacks", True)
     return not exits and response.background is None and type(response).__call__ is Response.__call__
-
-
-def _path_template(scope: Mapping[str, Any], handler: Callable[..., Any]) -> str:
-    """The one path under which an endpoint is registered, with every prefix and mount.
-
-    Raises:
-        GuardError: there are several, or none.
-    """
-    # The outermost router that the request came through.
-    found = set(_paths(scope["router"].routes, handler, ""))
-    if len(found) != 1:
-        paths = ", ".join(sorted(found)) or "none"
-        raise GuardError(f"{handler.__qualname__} is registered under {len(found)} paths ({paths}); wanted a name=")
-    return found.pop()
-
-
-def _paths(routes: Iterable[Any], handler: Callable[..., Any], prefix: str) -> Iterator[str]:
-    # From the version on in which an included router stays one.
-    flat: Callable[[Iterable[Any]], Iterable[Any]] = getattr(routing, "iter_route_contexts", iter)
-    for route in flat(routes):
-        endpoint = getattr(route, "endpoint", None)
-        if endpoint is not None and inspect.unwrap(endpoint) is inspect.unwrap(handler):
-            yield f"{prefix}{route.path_format}"
-        yield from _paths(getattr(route, "routes", None) or (), handler, f"{prefix}{getattr(route, 'path', '')}")

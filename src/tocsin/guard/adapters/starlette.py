@@ -13,11 +13,11 @@ the endpoint's writes. Background tasks follow COMMIT, once, and only if there w
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import partial, update_wrapper
 from http import HTTPStatus
 from typing import Any, Generic
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import request_response
@@ -25,18 +25,9 @@ from starlette.routing import request_response
 from tocsin.guard._asgi import Exchange, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
-from tocsin.guard._starlette import HANDLERS, NotedHandlers, paths_of
+from tocsin.guard._starlette import Noting, current, path_template
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
-
-_current: ContextVar[Exchange[Any]] = ContextVar("tocsin_starlette_exchange")
-
-
-def _note(error: Exception) -> None:
-    _current.get().refusal = error
-
-
-_HANDLERS = NotedHandlers(_note)
 
 
 class GuardedRoute(Generic[Tx]):
@@ -48,6 +39,7 @@ class GuardedRoute(Generic[Tx]):
         self._guarded = guarded
         self._handler = handler
         self._app = request_response(self._endpoint)
+        self._noting = Noting(HTTPException)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request.
@@ -56,21 +48,13 @@ class GuardedRoute(Generic[Tx]):
             GuardError: the operation has no name, and is not registered under exactly one path.
         """
         if not self._guarded.is_named:
-            self._guarded.name(self._path_template(scope))
+            self._guarded.name(path_template(scope, self._handler, lambda endpoint: endpoint is self))
         exchange = Exchange(self._guarded, scope, receive, send)
-
-        async def app(inner: Scope, receive: Receive, send: Send) -> None:
-            inner[HANDLERS] = _HANDLERS.of(inner.get(HANDLERS))
-            token = _current.set(exchange)
-            try:
-                await self._app(inner, receive, send)
-            finally:
-                _current.reset(token)
-
-        await exchange.answer(app, self._guarded.limits.max_body_bytes)
+        await exchange.answer(partial(self._noting.run, exchange, self._app), self._guarded.limits.max_body_bytes)
 
     async def _endpoint(self, request: Request) -> Response:
-        exchange = _current.get()
+        exchange = current()
+        assert exchange is not None, "it is called by this object alone"
         run = await exchange.grant()
         if run is None:
             return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -80,15 +64,6 @@ class GuardedRoute(Generic[Tx]):
         else:
             answer = await handler()
         return answer
-
-    def _path_template(self, scope: Scope) -> str:
-        # The outermost router that the request came through; without one it is served by itself.
-        found = set(paths_of(self, scope["router"].routes if "router" in scope else ()))
-        if len(found) != 1:
-            paths = ", ".join(sorted(found)) or "none"
-            name = getattr(self._handler, "__qualname__", "the endpoint")
-            raise GuardError(f"{name} is registered under {len(found)} paths ({paths}); wanted a name=")
-        return found.pop()
 
 
 def _check(handler: Callable[..., Any]) -> None:
