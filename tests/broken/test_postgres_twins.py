@@ -29,13 +29,14 @@ from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import CommitUnknown
 from tocsin.guard._flow import Ended
 from tocsin.guard._operation import Operation
+from tocsin.guard._session_stack import SessionStack
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Flow, Look, Raised
 from tocsin.guard._store import Claim
 from tocsin.guard.stores.postgres import PostgresStore, _claims, _ending, _schema, _sequences, _taking, _transaction
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._async_unit import AsyncUnit
-from tocsin.guard.stores.postgres._connections import Replacing, Stack
+from tocsin.guard.stores.postgres._connections import Replacing
 from tocsin.guard.stores.postgres._ending import Ending
 from tocsin.guard.stores.postgres._phrases import Phrase, plain
 from tocsin.guard.stores.postgres._session import BlockingSession, Session
@@ -127,7 +128,7 @@ def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
 def connection_kept_after_a_cancellation(patch: pytest.MonkeyPatch) -> None:
     """The claim that the task no longer waits for is written after all, and nobody undoes it."""
     patch.setattr(AsyncSession, "hang_up", lambda _: None)
-    patch.setattr(Stack, "give_back", lambda stack, session: stack.idle.append(session))
+    patch.setattr(SessionStack, "give_back", lambda stack, session: stack.idle.append(session))
 
 
 def commit_cut_short(patch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Performing:
             case Say():
                 return await _spoken(step)
             case Place():
-                return await self._connections.places.take_async(step.wait_s)
+                return await self._connections.stack.places.take_async(step.wait_s)
             case Open():
                 connection = await self._connect()
                 await connection.autocommit(False)

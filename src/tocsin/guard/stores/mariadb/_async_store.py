@@ -148,7 +148,7 @@ class AsyncMariaDBStore:
 
     async def close_async(self) -> None:
         """See AsyncStore. Connections that a handler is using are kept until the store is closed again."""
-        self._connections.close()
+        self._connections.stack.close()
 
     async def perform(self, talk: Talk[T]) -> T:
         """Do what a talk wants done, in the calling task."""
@@ -158,11 +158,11 @@ class AsyncMariaDBStore:
         """Called by a unit when it has ended."""
         unit.has_ended = True
         _UNITS.set(tuple([other for other in _UNITS.get() if other is not unit]))
-        self._connections.finish(unit.session, is_usable=unit.ending.is_usable, is_nested=unit.outer is not None)
+        self._connections.stack.finish(unit.session, is_usable=unit.ending.is_usable, is_nested=unit.outer is not None)
 
     def renew_after_fork(self) -> None:
         """See Renewable."""
-        self._connections.disown()
+        self._connections.stack.disown()
 
     def _current(self) -> AsyncUnit | None:
         """The innermost unit of this store that the calling task has opened, or the one that started the task."""

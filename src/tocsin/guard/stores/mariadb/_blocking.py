@@ -33,7 +33,7 @@ class Blocking:
             case Say():
                 return spoken(step)
             case Place():
-                return self._connections.places.take(step.wait_s)
+                return self._connections.stack.places.take(step.wait_s)
             case Open():
                 connection = self._connect()
                 connection.autocommit(False)

@@ -1,8 +1,4 @@
-"""The connections of one process: as many as there are transactions at once, kept for the next one.
-
-Rule: no thread of our own keeps them. Whether a connection still stands is found out by using it, before anything has
-begun; and whoever waits for one waits in the order of arrival.
-"""
+"""The connections of one process, and what is said on one on which nothing has begun."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -11,7 +7,7 @@ from typing import TypeVar
 import pymysql
 
 from tocsin.guard._errors import StoreUnavailable
-from tocsin.guard._turn import Turn
+from tocsin.guard._session_stack import SessionStack
 from tocsin.guard.stores.mariadb._session import Session, text_of
 from tocsin.guard.stores.mariadb._settings import greeting
 from tocsin.guard.stores.mariadb._taking import undone
@@ -21,7 +17,7 @@ T = TypeVar("T")
 
 
 class Connections:
-    """Idle connections, of which the one used last is used next, and the places of those in use.
+    """The connections of threads and of tasks: a talk opens them, see Performing.
 
     Args:
         most: how many may be open at once.
@@ -29,12 +25,8 @@ class Connections:
     """
 
     def __init__(self, most: int, idle_s: float | None) -> None:
-        self.places = Turn(most)
-        self._most = most
+        self.stack: SessionStack[Session] = SessionStack(most)
         self._idle_s = idle_s
-        self._idle: list[Session] = []
-        # What a forked child must not close: that would end its parent's sessions.
-        self._inherited: list[Session] = []
 
     def saying(self, talk: Callable[[Session], Talk[T]], deadline: float) -> Talk[T]:
         """Hold a talk on a connection, and keep that for others. Raises StoreUnavailable."""
@@ -42,7 +34,7 @@ class Connections:
             session, ended = yield from self.beginning(lambda session: _tidied(session, talk(session)), deadline)
         except pymysql.Error as error:
             raise StoreUnavailable(text_of(error)) from error
-        self.give_back(session)
+        self.stack.give_back(session)
         return ended
 
     def beginning(self, talk: Callable[[Session], Talk[T]], deadline: float) -> Talk[tuple[Session, T]]:
@@ -67,54 +59,17 @@ class Connections:
                 if not isinstance(error, Exception):
                     # Cut short: nobody knows what is on it.
                     session.hang_up()
-                self.give_back(session)
+                self.stack.give_back(session)
                 if not (is_stale and isinstance(error, pymysql.Error | StoreUnavailable)):
                     raise
 
-    def give_back(self, session: Session) -> None:
-        """Keep a connection for the next one, unless something has begun on it or it is lost."""
-        if session.is_inherited:
-            # Taken before this process was forked: neither the connection nor the place is ours.
-            self._inherited.append(session)
-            return
-        if session.is_idle:
-            self._idle.append(session)
-        else:
-            session.hang_up()
-        self.places.pass_on()
-
-    def finish(self, session: Session, *, is_usable: bool, is_nested: bool) -> None:
-        """A claim's share of the transaction on a connection has ended; whether well enough to go on."""
-        if not is_nested:
-            if not is_usable and not session.is_inherited:
-                session.hang_up()
-            self.give_back(session)
-        elif not is_usable:
-            session.broke = "to go on after a nested operation that cannot be undone"
-
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().hang_up()
-
-    def disown(self) -> None:
-        """In a forked child: forget the parent's connections, without a word to its server."""
-        self._inherited += self._idle
-        self._idle = []
-
     def _one(self, wait_s: float) -> Talk[Session]:
         if not (yield Place(wait_s)):
-            raise StoreUnavailable(f"all {self._most} connections of this process were in use for {wait_s:.3g} s")
+            raise self.stack.crowded(wait_s)
         try:
-            while self._idle:
-                kept = self._idle.pop()
-                if kept.is_idle:
-                    kept.begin()
-                    return kept
-                kept.hang_up()
-            return (yield from self._opened())
+            return self.stack.kept() or (yield from self._opened())
         except BaseException:
-            self.places.pass_on()
+            self.stack.places.pass_on()
             raise
 
     def _opened(self) -> Talk[Session]:

@@ -53,7 +53,7 @@ def taking(
     )
     if isinstance(taken, Written):
         return session, Ending(session, claim, taken, is_nested=False)
-    connections.give_back(session)
+    connections.stack.give_back(session)
     return taken
 
 

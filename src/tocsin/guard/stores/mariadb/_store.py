@@ -97,11 +97,11 @@ class MariaDBStore:
 
     def close(self) -> None:
         """See Store. Connections that a handler is using are kept until the store is closed again."""
-        self._connections.close()
+        self._connections.stack.close()
 
     def renew_after_fork(self) -> None:
         """See Renewable."""
-        self._connections.disown()
+        self._connections.stack.disown()
         self._local = local()
 
     def _current(self) -> Unit | None:
@@ -110,4 +110,4 @@ class MariaDBStore:
 
     def _finish(self, unit: Unit) -> None:
         self._local.unit = unit.outer
-        self._connections.finish(unit.session, is_usable=unit.ending.is_usable, is_nested=unit.outer is not None)
+        self._connections.stack.finish(unit.session, is_usable=unit.ending.is_usable, is_nested=unit.outer is not None)

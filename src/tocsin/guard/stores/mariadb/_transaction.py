@@ -9,6 +9,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from tocsin.guard._errors import TransactionMisuse
+from tocsin.guard._fetched_rows import Ends, FetchedRows
 from tocsin.guard.stores.mariadb._claims import undoing
 from tocsin.guard.stores.mariadb._control import control_in, is_one
 from tocsin.guard.stores.mariadb._errnos import Trouble
@@ -17,37 +18,14 @@ from tocsin.guard.stores.mariadb._session import Session, trouble_with
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
 
 
-class Rows:
-    """What a statement gave. It is here already; it ends with the handler."""
+class Rows(FetchedRows):
+    """What a statement gave; see FetchedRows."""
 
-    __slots__ = ("_rows", "_watched", "columns", "lastrowid", "rowcount")
+    __slots__ = ("lastrowid",)
 
-    def __init__(self, cursor: Any, rows: Iterable[Any], watched: "Watched") -> None:  # noqa: ANN401  PyMySQL's or aiomysql's
-        self.rowcount: int = cursor.rowcount
+    def __init__(self, cursor: Any, rows: Iterable[Any], transaction: Ends) -> None:  # noqa: ANN401  PyMySQL's or aiomysql's
+        super().__init__(cursor, rows, transaction)
         self.lastrowid: int | None = cursor.lastrowid
-        self.columns = tuple([column[0] for column in cursor.description or ()])
-        self._rows = iter(rows)
-        self._watched = watched
-
-    def fetchone(self) -> Any:  # noqa: ANN401  a row has the types of its query
-        """The next row, or None."""
-        return next(self, None)
-
-    def fetchall(self) -> list[Any]:
-        """The rows that are left."""
-        return list(self)
-
-    def fetchmany(self, size: int) -> list[Any]:
-        """The next rows, so many at most."""
-        return [row for _, row in zip(range(size), self, strict=False)]
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:  # noqa: ANN401  a row has the types of its query
-        if self._watched.has_ended:
-            raise TransactionMisuse("these rows have ended with their handler; read them before the handler returns")
-        return next(self._rows)
 
 
 class Watched:

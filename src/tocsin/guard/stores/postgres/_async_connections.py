@@ -8,12 +8,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._session_stack import SessionStack
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._connections import (
     LATE_S,
     LostWhenNewError,
     Replacing,
-    Stack,
     explained,
     reaching,
     readying,
@@ -36,8 +36,9 @@ class AsyncConnections:
     """
 
     def __init__(self, connect: AsyncConnect, most: int, idle_s: float) -> None:
-        self.stack: Stack[AsyncSession] = Stack(most, idle_s)
+        self.stack: SessionStack[AsyncSession] = SessionStack(most)
         self._connect = connect
+        self._idle_s = idle_s
 
     async def take(self, wait_s: float) -> AsyncSession:
         """See Connections.take. A task that is cancelled has taken nothing."""
@@ -89,7 +90,7 @@ class AsyncConnections:
             with readying(connection):
                 await connection.set_autocommit(True)
                 session = AsyncSession(connection)
-                session.know(await session.hold(telling(connection, self.stack.idle_s)))
+                session.know(await session.hold(telling(connection, self._idle_s)))
                 return session
         except BaseException:
             connection.pgconn.finish()

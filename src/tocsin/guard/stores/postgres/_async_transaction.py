@@ -1,7 +1,7 @@
 """What an async handler gets of the transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,43 +9,11 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.sql import Composable
 
-from tocsin.guard._errors import TransactionMisuse
+from tocsin.guard._fetched_rows import FetchedRows
 from tocsin.guard.stores.postgres._async_session import AsyncSession
 from tocsin.guard.stores.postgres._session import Session, undoing
 from tocsin.guard.stores.postgres._talk import said
 from tocsin.guard.stores.postgres._transaction import ALIVE, Parameters, Watched
-
-
-class AsyncRows:
-    """What a statement gave. It is here already, so reading it waits for nothing; it ends with the handler."""
-
-    __slots__ = ("_has_ended", "_rows", "columns", "rowcount")
-
-    def __init__(self, cursor: AsyncCursor[Any], rows: list[Any], has_ended: Callable[[], bool]) -> None:
-        self.rowcount = cursor.rowcount
-        self.columns = tuple([column.name for column in cursor.description or ()])
-        self._rows = iter(rows)
-        self._has_ended = has_ended
-
-    def fetchone(self) -> Any:  # noqa: ANN401  a row has the types of its query
-        """The next row, or None."""
-        return next(self, None)
-
-    def fetchall(self) -> list[Any]:
-        """The rows that are left."""
-        return list(self)
-
-    def fetchmany(self, size: int) -> list[Any]:
-        """The next rows, so many at most."""
-        return [row for _, row in zip(range(size), self, strict=False)]
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:  # noqa: ANN401  a row has the types of its query
-        if self._has_ended():
-            raise TransactionMisuse("these rows have ended with their handler; read them before the handler returns")
-        return next(self._rows)
 
 
 class AsyncTransaction(Watched):
@@ -62,13 +30,13 @@ class AsyncTransaction(Watched):
         super().__init__(session, asyncio.current_task())
         self._hold = session.hold
 
-    async def execute(self, sql: str | Composable, parameters: Parameters = ()) -> AsyncRows:
+    async def execute(self, sql: str | Composable, parameters: Parameters = ()) -> FetchedRows:
         """See Transaction.execute."""
         session = self._live(asyncio.current_task())
         text = self._permitted(session, sql)
         return await self._rows(session, lambda cursor: cursor.execute(text, parameters or None))
 
-    async def executemany(self, sql: str | Composable, parameters: Iterable[Parameters]) -> AsyncRows:
+    async def executemany(self, sql: str | Composable, parameters: Iterable[Parameters]) -> FetchedRows:
         """See Transaction.executemany."""
         session = self._live(asyncio.current_task())
         text = self._permitted(session, sql)
@@ -90,7 +58,7 @@ class AsyncTransaction(Watched):
             raise
         await self._hold(said(f"RELEASE {name}"))
 
-    async def _rows(self, session: Session, execute: Callable[[AsyncCursor[Any]], Any]) -> AsyncRows:
+    async def _rows(self, session: Session, execute: Callable[[AsyncCursor[Any]], Any]) -> FetchedRows:
         connection = session.connection
         assert isinstance(connection, AsyncConnection)
         cursor = connection.cursor()
@@ -101,7 +69,9 @@ class AsyncTransaction(Watched):
         except psycopg.Error as error:
             self._failed(error)
             raise
-        return AsyncRows(cursor, rows, self._has_ended)
+        return FetchedRows(cursor, rows, self)
 
-    def _has_ended(self) -> bool:
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended with its handler."""
         return self._session is None

@@ -1,87 +1,23 @@
-"""The connections of one process: as many as there are transactions at once, kept for the next one.
-
-Rule: no thread of our own keeps them. Whether a connection still stands is found out by using it, before anything has
-begun; and whoever waits for one waits in the order of arrival.
-"""
+"""The connections of threads, and what is said on one on which nothing has begun."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import BaseConnection, Connection
 
 from tocsin.guard._errors import StoreUnavailable
-from tocsin.guard._turn import Turn
+from tocsin.guard._session_stack import SessionStack
 from tocsin.guard.stores.postgres._session import BlockingSession, Session
 from tocsin.guard.stores.postgres._settings import telling
 from tocsin.guard.stores.postgres._talk import Talk
 
 Connect: TypeAlias = Callable[[], Connection[Any]]
-S = TypeVar("S", bound=Session)
 T = TypeVar("T")
 # How much longer than the deadline that it was told itself a server may take to answer, before it is given up.
 LATE_S = 1.0
-
-
-class Stack(Generic[S]):
-    """Idle connections, of which the one used last is used next, and the places of those in use.
-
-    Args:
-        most: how many may be open at once.
-        idle_s: how long a handler may do nothing in its transaction.
-    """
-
-    def __init__(self, most: int, idle_s: float) -> None:
-        self.places = Turn(most)
-        self.idle_s = idle_s
-        self.idle: list[S] = []
-        self._most = most
-
-    def kept(self) -> S | None:
-        """One that can be used; None: open another one."""
-        while self.idle:
-            session = self.idle.pop()
-            if not session.connection.closed:
-                session.begin()
-                return session
-        return None
-
-    def give_back(self, session: S) -> None:
-        """Keep a connection for the next one, unless something has begun on it or it is lost."""
-        if session.is_inherited:
-            # Taken before this process was forked: neither the connection nor the place is ours.
-            _inherited.append(session)
-            return
-        if session.is_idle:
-            self.idle.append(session)
-        else:
-            session.hang_up()
-        self.places.pass_on()
-
-    def finish(self, session: S, *, is_usable: bool, is_nested: bool) -> None:
-        """A claim's share of the transaction on a connection has ended; whether well enough to go on."""
-        if not is_nested:
-            if not is_usable and not session.is_inherited:
-                session.hang_up()
-            self.give_back(session)
-        elif not is_usable:
-            session.broke = "to go on after a nested operation that cannot be undone"
-
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self.idle:
-            self.idle.pop().hang_up()
-
-    def disown(self) -> None:
-        """In a forked child: forget the parent's connections, without a word to its server."""
-        _inherited.extend(self.idle)
-        self.idle = []
-
-    def crowded(self, wait_s: float) -> StoreUnavailable:
-        """What it is to find none in all that time."""
-        return StoreUnavailable(f"all {self._most} connections of this process were in use for {wait_s:.3g} s")
 
 
 class LostWhenNewError(StoreUnavailable):
@@ -120,8 +56,9 @@ class Connections:
     """
 
     def __init__(self, connect: Connect, most: int, idle_s: float) -> None:
-        self.stack: Stack[BlockingSession] = Stack(most, idle_s)
+        self.stack: SessionStack[BlockingSession] = SessionStack(most)
         self._connect = connect
+        self._idle_s = idle_s
 
     def take(self, wait_s: float) -> BlockingSession:
         """A connection on which nothing has begun, for `stack.give_back`.
@@ -188,7 +125,7 @@ class Connections:
             with readying(connection):
                 connection.autocommit = True
                 session = BlockingSession(connection)
-                session.know(session.hold(telling(connection, self.stack.idle_s)))
+                session.know(session.hold(telling(connection, self._idle_s)))
                 return session
         except BaseException:
             connection.close()
