@@ -129,8 +129,8 @@ def timed(act: Callable[[Any], None], inputs: Sequence[Any], clock: Callable[[],
 def lengthen_log(path: Path, act: Callable[[Message], None], requests: Requests) -> None:
     """Until the log begins anew and grows no more, as in a service that has run for a while.
 
-    While the file grows, each fsync writes of the file system's own as well, and takes half as long again. Its length is
-    the guard's choice, so it would be the guard alone that is measured on a file that grows.
+    While the file grows, each fsync writes of the file system's own as well, and takes half as long again. Its length
+    is the guard's choice, so it would be the guard alone that is measured on a file that grows.
     """
     log = Path(f"{path}-wal")
     length = -1

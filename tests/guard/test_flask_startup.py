@@ -1,6 +1,5 @@
 """What the guard refuses when a service starts, or, where Flask knows no earlier moment, at its first request."""
 
-import builtins
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,20 +171,6 @@ def test_two_handlers_under_one_path_want_a_name_each(make_shop: MakeShop) -> No
     assert shop.post({"order_id": "17"}, headers=headers).status_code == 200
     with pytest.raises(GuardError, match="both guarded as '/order'"):
         shop.app.test_client().delete("/order")
-
-
-def test_a_missing_flask_names_the_extra(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_import = builtins.__import__
-
-    def without_flask(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith(("flask", "tocsin.guard.adapters")):
-            raise ModuleNotFoundError("No module named 'flask'")
-        return real_import(name, *args, **kwargs)
-
-    guard = Guard(HEX, KeyRing.of(SECRET), store)
-    monkeypatch.setattr(builtins, "__import__", without_flask)
-    with pytest.raises(GuardError, match=r"pip install 'tocsin\[flask\]'"):
-        guard.flask(key=KEY)
 
 
 def test_importing_the_guard_imports_no_framework_and_no_scanner() -> None:

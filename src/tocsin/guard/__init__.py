@@ -13,6 +13,7 @@ from tocsin.guard._errors import (
     TransactionMisuse,
 )
 from tocsin.guard._fingerprint import Fingerprint
+from tocsin.guard._frameworks import RouteOptions
 from tocsin.guard._guard import Guard
 from tocsin.guard._keys import BodyDigest, body_digest, claim_key
 from tocsin.guard._retention import FOREVER
@@ -32,6 +33,7 @@ __all__ = [
     "GuardError",
     "HeaderFilter",
     "KeyInUse",
+    "RouteOptions",
     "Seal",
     "Signed",
     "StoreError",

@@ -1,12 +1,13 @@
-"""What Guard has for frameworks beyond Flask and FastAPI: for each of them one method and one adapter.
+"""What Guard has for frameworks: for each of them one method and one adapter.
 
 Rule: an adapter is imported when its method is called, because a service has one framework and not all of them.
 """
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Container
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
+from collections.abc import Awaitable, Callable, Container, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack
 
 from tocsin.guard._declare import Options
 from tocsin.guard._errors import GuardError
@@ -15,17 +16,24 @@ from tocsin.guard._guarded import Guarded
 from tocsin.guard._keys import BodyDigest
 from tocsin.guard._kinds import store_for_tasks, store_for_threads
 from tocsin.guard._sequence import Sequence
+from tocsin.guard._signed import Signed
 from tocsin.guard._store import AsyncStore, Store, Tx
-from tocsin.signing import JsonPointer
+from tocsin.signing import JsonPointer, Scheme
 
 if TYPE_CHECKING:  # a service has one framework, and no type stubs
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from flask import Response
+    from flask.typing import ResponseReturnValue
 
+    from tocsin.guard._asgi import App
+    from tocsin.guard.adapters.asgi import GuardedApp as GuardedASGI
     from tocsin.guard.adapters.robyn import Endpoint as RobynEndpoint
     from tocsin.guard.adapters.starlette import GuardedRoute
-    from tocsin.guard.adapters.wsgi import GuardedApp
+    from tocsin.guard.adapters.wsgi import GuardedApp as GuardedWSGI
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+P = ParamSpec("P")
+Handler: TypeAlias = Callable[..., Any]
+Endpoint = TypeVar("Endpoint", bound=Handler)
 
 
 class RouteOptions(TypedDict, total=False):
@@ -52,6 +60,7 @@ class RouteOptions(TypedDict, total=False):
 class Frameworks(ABC, Generic[Tx]):
     """The part of Guard that knows which adapters there are."""
 
+    _scheme: Scheme
     _store: Store[Tx] | AsyncStore[Tx]
 
     @abstractmethod
@@ -67,9 +76,27 @@ class Frameworks(ABC, Generic[Tx]):
     ) -> Guarded[Tx]:
         """Declare an operation, for an adapter."""
 
+    def flask(
+        self, *, name: str | None = None, **options: Unpack[RouteOptions]
+    ) -> "Callable[[Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]], Callable[P, Response]]":
+        """Guard a Flask view: between the route and a function that takes (signed, tx) and the route's arguments.
+
+        Args:
+            name: the operation's name, part of every stored key. Default: the path template, "/order/<id>"; a name lets
+                the path change, and two paths be one operation.
+            options: see RouteOptions.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; or Flask is not installed.
+        """
+        with _installed("flask"):
+            from tocsin.guard.adapters.flask import flask_view  # noqa: PLC0415  only services on it have it
+        declared = self._on_threads("guard.flask", name, options)
+        return lambda handler: flask_view(declared(handler), handler)
+
     def wsgi(
         self, *, name: str, only: "Callable[[WSGIEnvironment], bool] | None" = None, **options: Unpack[RouteOptions]
-    ) -> "Callable[[WSGIApplication], GuardedApp[Tx]]":
+    ) -> "Callable[[WSGIApplication], GuardedWSGI[Tx]]":
         """Guard a WSGI application, which finds environ["tocsin.signed"] and environ["tocsin.tx"].
 
         Args:
@@ -82,13 +109,49 @@ class Frameworks(ABC, Generic[Tx]):
         """
         from tocsin.guard.adapters.wsgi import GuardedApp  # noqa: PLC0415  a service on ASGI needs none of it
 
-        store = store_for_threads(self._store, "guard.wsgi")
-        key, given = _split(options)
-        return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=given, store=store), app, only)
+        declared = self._on_threads("guard.wsgi", name, options)
+        return lambda app: GuardedApp(declared(app), app, only)
+
+    def asgi(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[App], GuardedASGI[Tx]]":
+        """Guard an ASGI application, which finds scope["tocsin.signed"] and scope["tocsin.tx"].
+
+        Args:
+            name: the operation's name, part of every stored key. An application has no path of its own to be named by.
+            options: see RouteOptions.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; or the store is for threads only.
+        """
+        from tocsin.guard.adapters.asgi import GuardedApp  # noqa: PLC0415  a service on WSGI needs no asyncio
+
+        store = store_for_tasks(self._store, "guard.asgi")
+        key, given = _split("guard.asgi", options)
+        return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=given, async_store=store), app)
+
+    def fastapi(
+        self, *, name: str | None = None, writes: bool = True, **options: Unpack[RouteOptions]
+    ) -> Callable[[Endpoint], Endpoint]:
+        """Guard a FastAPI endpoint: between the path operation and a function that takes `tx`, and perhaps `signed`.
+
+        Args:
+            name: the operation's name, part of every stored key. Default: the whole path template, prefixes and mounts
+                included.
+            writes: False says that the endpoint writes nothing, and need not take `tx`. Whatever it writes through
+                another connection, such as Depends(get_db), is not covered.
+            options: see RouteOptions.
+
+        Raises:
+            GuardError: the declaration would let one message take effect twice; the endpoint takes no `tx`; it is
+                `async def` and the store is for threads, or the other way round; or FastAPI is not installed.
+        """
+        with _installed("fastapi"):
+            from tocsin.guard.adapters.fastapi import fastapi_endpoint  # noqa: PLC0415  only services on it have it
+        declared = self._on_a_loop("guard.fastapi", name, options)
+        return lambda handler: fastapi_endpoint(declared(handler), handler, self._scheme, writes=writes)
 
     def starlette(
         self, *, name: str | None = None, **options: Unpack[RouteOptions]
-    ) -> "Callable[[Callable[..., Any]], GuardedRoute[Tx]]":
+    ) -> "Callable[[Handler], GuardedRoute[Tx]]":
         """Guard an endpoint of Starlette: a function that takes (request, signed, tx), `async def` or `def`.
 
         Args:
@@ -99,21 +162,12 @@ class Frameworks(ABC, Generic[Tx]):
             GuardError: the declaration would let one message take effect twice; the endpoint is `async def` and the
                 store is for threads, or the other way round; or Starlette is not installed.
         """
-        try:
+        with _installed("starlette"):
             from tocsin.guard.adapters.starlette import GuardedRoute  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.starlette: {error}; wanted: pip install 'tocsin[starlette]'") from error
-        key, given = _split(options)
+        declared = self._on_a_loop("guard.starlette", name, options)
+        return lambda handler: GuardedRoute(declared(handler), handler)
 
-        def guarded(handler: Callable[..., Any]) -> "GuardedRoute[Tx]":
-            store = self._of_endpoint(handler, "guard.starlette")
-            return GuardedRoute(self.guarded(handler, key=key, name=name, options=given, async_store=store), handler)
-
-        return guarded
-
-    def django(
-        self, *, name: str | None = None, **options: Unpack[RouteOptions]
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def django(self, *, name: str | None = None, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
         """Guard a view of Django's or of REST framework's: a function or a method, `async def` or `def`.
 
         It stands directly above what takes (request, signed, tx) and the route's arguments: below @api_view.
@@ -126,26 +180,13 @@ class Frameworks(ABC, Generic[Tx]):
             GuardError: the declaration would let one message take effect twice; the view is `async def` and the store
                 is for threads, or the other way round; or Django is not installed.
         """
-        try:
+        with _installed("django"):
             from tocsin.guard.adapters.django import django_view  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.django: {error}; wanted: pip install 'tocsin[django]'") from error
-        key, given = _split(options)
+        declared = self._where_it_is_called("guard.django", name, options)
         alias: str | None = getattr(self._store, "alias", None)
+        return lambda handler: django_view(declared(handler), handler, alias)
 
-        def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
-            who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.django"
-            if inspect.iscoroutinefunction(handler):
-                on_tasks = store_for_tasks(self._store, who)
-                declared = self.guarded(handler, key=key, name=name, options=given, async_store=on_tasks)
-            else:
-                on_threads = store_for_threads(self._store, who)
-                declared = self.guarded(handler, key=key, name=name, options=given, store=on_threads)
-            return django_view(declared, handler, alias)
-
-        return guarded
-
-    def robyn(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[Callable[..., Any]], RobynEndpoint]":
+    def robyn(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[Handler], RobynEndpoint]":
         """Guard an endpoint of Robyn: a function that takes (request, signed, tx), `async def` or `def`.
 
         Args:
@@ -156,27 +197,14 @@ class Frameworks(ABC, Generic[Tx]):
             GuardError: the declaration would let one message take effect twice; the endpoint is `async def` and the
                 store is for threads, or the other way round; or Robyn is not installed.
         """
-        try:
+        with _installed("robyn"):
             from tocsin.guard.adapters.robyn import robyn_endpoint  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.robyn: {error}; wanted: pip install 'tocsin[robyn]'") from error
-        key, given = _split(options)
-
-        def guarded(handler: Callable[..., Any]) -> "RobynEndpoint":
-            who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.robyn"
-            if inspect.iscoroutinefunction(handler):
-                tasks = store_for_tasks(self._store, who)
-                return robyn_endpoint(
-                    self.guarded(handler, key=key, name=name, options=given, async_store=tasks), handler
-                )
-            threads = store_for_threads(self._store, who)
-            return robyn_endpoint(self.guarded(handler, key=key, name=name, options=given, store=threads), handler)
-
-        return guarded
+        declared = self._where_it_is_called("guard.robyn", name, options)
+        return lambda handler: robyn_endpoint(declared(handler), handler)
 
     def litestar(
         self, *, name: str | None = None, writes: bool = True, **options: Unpack[RouteOptions]
-    ) -> "Callable[[Endpoint], Endpoint]":
+    ) -> Callable[[Endpoint], Endpoint]:
         """Guard a handler of Litestar's: a function or a controller's method, `async def` or `def`, below @post.
 
         It is found by name: `tx`, and `signed` if it wants that, beside whatever Litestar provides.
@@ -190,22 +218,14 @@ class Frameworks(ABC, Generic[Tx]):
             GuardError: the declaration would let one message take effect twice; the handler does not take `tx`, or is
                 `async def` and the store is for threads, or the other way round; or Litestar is not installed.
         """
-        try:
+        with _installed("litestar"):
             from tocsin.guard.adapters.litestar import litestar_handler  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.litestar: {error}; wanted: pip install 'tocsin[litestar]'") from error
-        key, given = _split(options)
-
-        def guarded(handler: Endpoint) -> Endpoint:
-            store = self._of_endpoint(handler, "guard.litestar")
-            declared = self.guarded(handler, key=key, name=name, options=given, async_store=store)
-            return litestar_handler(declared, handler, writes=writes)
-
-        return guarded
+        declared = self._on_a_loop("guard.litestar", name, options)
+        return lambda handler: litestar_handler(declared(handler), handler, writes=writes)
 
     def quart(
         self, *, name: str | None = None, **options: Unpack[RouteOptions]
-    ) -> "Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]]":
+    ) -> Callable[[Handler], Callable[..., Awaitable[Any]]]:
         """Guard a view of Quart's: a function that takes (signed, tx) and the route's arguments, `async def` or `def`.
 
         Args:
@@ -216,33 +236,68 @@ class Frameworks(ABC, Generic[Tx]):
             GuardError: the declaration would let one message take effect twice; the view is `async def` and the store
                 is for threads, or the other way round; or Quart is not installed.
         """
-        try:
+        with _installed("quart"):
             from tocsin.guard.adapters.quart import quart_view  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.quart: {error}; wanted: pip install 'tocsin[quart]'") from error
-        key, given = _split(options)
+        declared = self._on_a_loop("guard.quart", name, options)
+        return lambda handler: quart_view(declared(handler), handler)
 
-        def guarded(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-            store = self._of_endpoint(handler, "guard.quart")
-            return quart_view(self.guarded(handler, key=key, name=name, options=given, async_store=store), handler)
+    def _on_threads(self, who: str, name: str | None, options: RouteOptions) -> Callable[[Handler], Guarded[Tx]]:
+        """Declares an operation whose handler runs on the thread that calls it."""
+        store = store_for_threads(self._store, who)
+        key, given = _split(who, options)
+        return lambda handler: self.guarded(handler, key=key, name=name, options=given, store=store)
 
-        return guarded
-
-    def _of_endpoint(self, handler: Callable[..., Any], who: str) -> AsyncStore[Tx]:
-        """The store as an event loop uses it: for a coroutine as it is, for a plain function on a thread that is kept.
-
-        Raises:
-            GuardError: it is not the kind of store that the handler wants.
-        """
+    def _on_a_loop(self, who: str, name: str | None, options: RouteOptions) -> Callable[[Handler], Guarded[Tx]]:
+        """Declares an operation that an event loop is asked for: a plain function runs on a thread that is kept."""
         from tocsin.guard._threads import ThreadedStore  # noqa: PLC0415  only event loops have anyio
 
-        who = f"{getattr(handler, '__qualname__', handler)}, guarded by {who}"
-        if inspect.iscoroutinefunction(handler):
-            return store_for_tasks(self._store, who)
-        return ThreadedStore(store_for_threads(self._store, who))
+        key, given = _split(who, options)
+
+        def declared(handler: Handler) -> Guarded[Tx]:
+            whose = _named(handler, who)
+            store: AsyncStore[Tx] = (
+                store_for_tasks(self._store, whose)
+                if inspect.iscoroutinefunction(handler)
+                else ThreadedStore(store_for_threads(self._store, whose))
+            )
+            return self.guarded(handler, key=key, name=name, options=given, async_store=store)
+
+        return declared
+
+    def _where_it_is_called(
+        self, who: str, name: str | None, options: RouteOptions
+    ) -> Callable[[Handler], Guarded[Tx]]:
+        """Declares an operation that its framework calls on a task or on a thread, whichever its handler is for."""
+        key, given = _split(who, options)
+
+        def declared(handler: Handler) -> Guarded[Tx]:
+            whose = _named(handler, who)
+            if inspect.iscoroutinefunction(handler):
+                tasks = store_for_tasks(self._store, whose)
+                return self.guarded(handler, key=key, name=name, options=given, async_store=tasks)
+            threads = store_for_threads(self._store, whose)
+            return self.guarded(handler, key=key, name=name, options=given, store=threads)
+
+        return declared
 
 
-def _split(options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
+@contextmanager
+def _installed(framework: str) -> Iterator[None]:
+    """Around the import of an adapter: says what to install where its framework is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise GuardError(f"guard.{framework}: {error}; wanted: pip install 'tocsin[{framework}]'") from error
+
+
+def _named(handler: Handler, who: str) -> str:
+    return f"{getattr(handler, '__qualname__', handler)}, guarded by {who}"
+
+
+def _split(who: str, options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
+    """The key, and the rest. Raises TypeError, as any function does for an argument that it does not have."""
+    for option in options.keys() - RouteOptions.__annotations__.keys():
+        raise TypeError(f"{who}() has no option {option!r}; wanted: {', '.join(RouteOptions.__annotations__)}")
     return options.get("key"), Options(
         options.get("remember"),
         options.get("fingerprint"),

@@ -1,36 +1,21 @@
 """Guard: the one object that a service declares."""
 
-import inspect
 import time
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from tocsin.guard._answer import HeaderFilter, Seal
 from tocsin.guard._declare import Options, check_scheme, declare, key_rule
-from tocsin.guard._errors import GuardError
 from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._frameworks import Frameworks
 from tocsin.guard._guarded import Guarded, Limits
 from tocsin.guard._keys import BodyDigest
-from tocsin.guard._kinds import store_for_tasks, store_for_threads
 from tocsin.guard._operation import Operation
 from tocsin.guard._registry import Route, handler_name, registry_of
 from tocsin.guard._sequence import Sequence, check_sequence, check_store
-from tocsin.guard._signed import Signed
 from tocsin.guard._store import AsyncStore, Store, Tx
 from tocsin.guard._sweeping import Sweeping
 from tocsin.guard._waiting import InFlight
 from tocsin.signing import JsonPointer, KeyRing, Scheme
-
-if TYPE_CHECKING:  # a service on another framework has no Flask
-    from flask import Response
-    from flask.typing import ResponseReturnValue
-
-    from tocsin.guard._asgi import App
-    from tocsin.guard.adapters.asgi import GuardedApp
-
-P = ParamSpec("P")
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _MIB = 1 << 20
 
@@ -109,122 +94,6 @@ class Guard(Frameworks[Tx]):
         self._clock = clock
         self._in_flight = InFlight()
         self._sweeping = Sweeping(getattr(store, "sweep", None), getattr(store, "sweep_async", None))
-
-    def flask(
-        self,
-        *,
-        key: JsonPointer | BodyDigest | None = None,
-        name: str | None = None,
-        remember: Container[int] | None = None,
-        fingerprint: Fingerprint | None = None,
-        answer_days: float | None = None,
-        claim_days: float | None = None,
-        sequence: Sequence | None = None,
-    ) -> "Callable[[Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]], Callable[P, Response]]":
-        """Guard a Flask view: between the route and a function that takes (signed, tx) and the route's arguments.
-
-        Args:
-            key: what makes two requests the same operation: json_pointer("/order_id"), or body_digest(days=3). Default:
-                the scheme's own message id.
-            name: the operation's name, part of every stored key. Default: the path template, "/order/<id>"; a name lets
-                the path change, and two paths be one operation.
-            remember: as for Guard, for this operation.
-            fingerprint: as for Guard, for this operation.
-            answer_days: as for Guard, for this operation.
-            claim_days: as for Guard, for this operation.
-            sequence: as for Guard, for this operation.
-
-        Raises:
-            GuardError: the declaration would let one message take effect twice; or Flask is not installed.
-        """
-        try:
-            from tocsin.guard.adapters.flask import flask_view  # noqa: PLC0415  only services on Flask have Flask
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.flask: {error}; wanted: pip install 'tocsin[flask]'") from error
-        store = store_for_threads(self._store, "guard.flask")
-        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
-        return lambda handler: flask_view(
-            self.guarded(handler, key=key, name=name, options=options, store=store), handler
-        )
-
-    def asgi(
-        self,
-        *,
-        name: str,
-        key: JsonPointer | BodyDigest | None = None,
-        remember: Container[int] | None = None,
-        fingerprint: Fingerprint | None = None,
-        answer_days: float | None = None,
-        claim_days: float | None = None,
-        sequence: Sequence | None = None,
-    ) -> "Callable[[App], GuardedApp[Tx]]":
-        """Guard an ASGI application, which finds scope["tocsin.signed"] and scope["tocsin.tx"].
-
-        Args:
-            name: the operation's name, part of every stored key. An application has no path of its own to be named by.
-            key: as for `flask`.
-            remember: as for Guard, for this operation.
-            fingerprint: as for Guard, for this operation.
-            answer_days: as for Guard, for this operation.
-            claim_days: as for Guard, for this operation.
-            sequence: as for Guard, for this operation.
-
-        Raises:
-            GuardError: the declaration would let one message take effect twice; or the store is for threads only.
-        """
-        from tocsin.guard.adapters.asgi import GuardedApp  # noqa: PLC0415  a service on WSGI needs no asyncio
-
-        store = store_for_tasks(self._store, "guard.asgi")
-        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
-        return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=options, async_store=store), app)
-
-    def fastapi(
-        self,
-        *,
-        key: JsonPointer | BodyDigest | None = None,
-        name: str | None = None,
-        writes: bool = True,
-        remember: Container[int] | None = None,
-        fingerprint: Fingerprint | None = None,
-        answer_days: float | None = None,
-        claim_days: float | None = None,
-        sequence: Sequence | None = None,
-    ) -> Callable[[Endpoint], Endpoint]:
-        """Guard a FastAPI endpoint: between the path operation and a function that takes `tx`, and perhaps `signed`.
-
-        Args:
-            key: as for `flask`.
-            name: as for `flask`. Default: the whole path template, prefixes and mounts included.
-            writes: False says that the endpoint writes nothing, and need not take `tx`. Whatever it writes through
-                another connection, such as Depends(get_db), is not covered.
-            remember: as for Guard, for this operation.
-            fingerprint: as for Guard, for this operation.
-            answer_days: as for Guard, for this operation.
-            claim_days: as for Guard, for this operation.
-            sequence: as for Guard, for this operation.
-
-        Raises:
-            GuardError: the declaration would let one message take effect twice; the endpoint takes no `tx`; it is
-                `async def` and the store is for threads, or the other way round; or FastAPI is not installed.
-        """
-        try:
-            from tocsin.guard._threads import ThreadedStore  # noqa: PLC0415  likewise
-            from tocsin.guard.adapters.fastapi import fastapi_endpoint  # noqa: PLC0415  only services on it have it
-        except ModuleNotFoundError as error:
-            raise GuardError(f"guard.fastapi: {error}; wanted: pip install 'tocsin[fastapi]'") from error
-        options = Options(remember, fingerprint, answer_days, claim_days, sequence)
-
-        def guarded(handler: Endpoint) -> Endpoint:
-            who = f"{getattr(handler, '__qualname__', handler)}, guarded by guard.fastapi"
-            store: AsyncStore[Tx] = (
-                store_for_tasks(self._store, who)
-                if inspect.iscoroutinefunction(handler)
-                else ThreadedStore(store_for_threads(self._store, who))
-            )
-            declared = self.guarded(handler, key=key, name=name, options=options, async_store=store)
-            return fastapi_endpoint(declared, handler, self._scheme, writes=writes)
-
-        return guarded
 
     def guarded(
         self,

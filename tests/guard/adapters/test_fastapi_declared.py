@@ -1,6 +1,5 @@
 """What is said of a guarded endpoint of FastAPI when it is declared, and in the OpenAPI document."""
 
-import builtins
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -94,19 +93,6 @@ def test_a_store_of_the_other_kind_is_refused_when_the_endpoint_is_declared(shop
     handler: Any = with_tx if half == "take" else plain
     with pytest.raises(GuardError, match=said):
         guard.fastapi(key=KEY)(handler)
-
-
-def test_a_missing_fastapi_names_the_extra(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_import = builtins.__import__
-
-    def without_fastapi(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith(("fastapi", "tocsin.guard.adapters")):
-            raise ModuleNotFoundError("No module named 'fastapi'")
-        return real_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_fastapi)
-    with pytest.raises(GuardError, match=r"pip install 'tocsin\[fastapi\]'"):
-        shop.guard.fastapi(key=KEY)
 
 
 def test_the_openapi_document_says_what_the_guard_does(shop: Shop) -> None:
