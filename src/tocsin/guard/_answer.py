@@ -33,6 +33,8 @@ _NOT_STORED = frozenset(
         "upgrade",
     }
 )
+# RFC 9110 section 8.6: answers that have no body have no Content-Length either.
+NO_CONTENT = frozenset({*range(100, 200), 204, 304})
 # Stripe's name for it, and by now the most common one; the IETF draft names none.
 REPLAYED: Header = ("Idempotent-Replayed", "true")
 # json.dumps makes one for every text that is not spelled its own way.

@@ -1,4 +1,4 @@
-"""A guarded request over ASGI: what the server sends in, what the application makes of it, what goes out.
+"""A guarded request over ASGI: an application runs between its claim and its COMMIT.
 
 Rule: no event of an answer leaves before COMMIT. The application's answer is collected whole; when its last event is
 there, the flow goes on inside that very `send`, so that whatever the application does after it (background tasks,
@@ -7,14 +7,25 @@ knows that it does nothing after it, the application returns first: then nothing
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable
 from functools import partial
-from typing import Any, Generic, TypeAlias
+from typing import Generic
 
 from tocsin.guard import _problems
 from tocsin.guard._answer import Answer, storable
+from tocsin.guard._asgi_events import (
+    App,
+    BodyTooLargeError,
+    Collected,
+    Event,
+    Receive,
+    Scope,
+    Send,
+    received_body,
+    send_answer,
+)
 from tocsin.guard._async_driver import ClientGoneError
-from tocsin.guard._errors import AnswerTooLarge, GuardError
+from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._performing import Performing
 from tocsin.guard._steps import Refused, Returned, Run
@@ -22,15 +33,6 @@ from tocsin.guard._store import Tx
 from tocsin.signing import Message
 from tocsin.signing.servers import asgi_headers, asgi_target
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Event: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Event]]
-Send: TypeAlias = Callable[[Event], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
-
-# RFC 9110 section 8.6: answers that have no body have no Content-Length either.
-_NO_CONTENT = frozenset({*range(100, 200), 204, 304})
 # The answer is collected, so nothing of it can be handed to the server in another way than by its events; and `send`
 # fails for nobody, which is what this version of the specification allows an application to rely on.
 _ANSWER_EXTENSIONS = "http.response."
@@ -41,65 +43,8 @@ _SPEC_VERSION = "2.4"
 _CUT_OFF = _problems.bad_request("the request has not come to its end")
 
 
-class BodyTooLargeError(Exception):
-    """The body is longer than the guard hashes; no more of it is read.
-
-    Args:
-        most_bytes: the limit.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        super().__init__(most_bytes)
-        self.most_bytes = most_bytes
-
-
 class _Stop(BaseException):
     """What is left of the application must not happen: nothing was applied, or it begins anew."""
-
-
-async def received_body(headers: RawHeaders, receive: Receive, most_bytes: int) -> bytes | None:
-    """The whole body; None if the client has gone before its end.
-
-    Raises:
-        BodyTooLargeError: by its Content-Length, or by what has come of it.
-    """
-    for name, value in headers:
-        # More digits than any length has; int() refuses still longer texts by an error of its own.
-        if name == b"content-length" and (len(value) > len(str(1 << 63)) or _length(value) > most_bytes):
-            raise BodyTooLargeError(most_bytes)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        part: bytes = event.get("body", b"")
-        size += len(part)
-        if size > most_bytes:
-            raise BodyTooLargeError(most_bytes)
-        if not event.get("more_body", False):
-            return b"".join([*parts, part]) if parts else part
-        parts.append(part)
-
-
-def _length(value: bytes) -> int:
-    return int(value) if value.isdigit() else 0
-
-
-async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:
-    """Send a whole answer. A client that has gone is nobody's fault, and it is not told again."""
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    if scope.get("http_version", "1.1")[0] != "1":
-        # RFC 9113 section 8.2.2: HTTP/2 has no Connection header.
-        headers = [field for field in headers if field[0] != b"connection"]
-    if answer.status not in _NO_CONTENT:
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    # Not contextlib.suppress, which costs as much as what it is around.
-    try:
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
-    except OSError:
-        pass
 
 
 class Exchange(Generic[Tx]):
@@ -151,7 +96,7 @@ class Exchange(Generic[Tx]):
         self._receive = receive
         self._send = send
         self._performing: Performing[Tx]
-        self._collected: _Collected
+        self._collected: Collected
         # What the application has answered, where that is its last word.
         self._answer: Answer | None = None
         # What is sent in place of whatever the application sends.
@@ -257,7 +202,7 @@ class Exchange(Generic[Tx]):
         self.scope = _scope_of_the_application(self._outer)
         self.run = self.refusal = self._decided = self._answer = None
         self._is_body_taken = self._is_settling = self.is_last_word = False
-        self._collected = _Collected(self.guarded.limits.max_answer_bytes)
+        self._collected = Collected(self.guarded.limits.max_answer_bytes)
 
     async def _raised(self, error: BaseException) -> None:
         if isinstance(error, Exception) and self._collected.failure is not None:
@@ -297,57 +242,6 @@ def _gone(receive: Receive) -> "asyncio.Future[object]":
             pass
 
     return asyncio.ensure_future(disconnected())
-
-
-class _Collected:
-    """What an application has sent of its answer.
-
-    Args:
-        most_bytes: the longest body.
-
-    Attributes:
-        failure: why there is no answer.
-    """
-
-    __slots__ = ("_headers", "_most_bytes", "_parts", "_size", "_status", "failure")
-
-    def __init__(self, most_bytes: int) -> None:
-        self.failure: Exception | None = None
-        self._most_bytes = most_bytes
-        self._status: int | None = None
-        self._headers: RawHeaders = ()
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, event: Event) -> bool:
-        """Take an event; whether it is the last one.
-
-        Raises:
-            AnswerTooLarge: the body is longer than `most_bytes`. An empty part counts as one byte, or a stream of
-                nothing would never end.
-            GuardError: it is not an event of an answer that can be stored.
-        """
-        kind = event["type"]
-        if kind == "http.response.body" and self._status is not None:
-            part: bytes = event.get("body", b"")
-            has_more: bool = event.get("more_body", False)
-            self._size += len(part) or has_more
-            if self._size > self._most_bytes:
-                self.failure = AnswerTooLarge(self._most_bytes)
-                raise self.failure
-            self._parts.append(part)
-            return not has_more
-        if kind != "http.response.start" or self._status is not None or event.get("trailers", False):
-            self.failure = GuardError(f"the application sent {kind}, of which no duplicate could be given the same")
-            raise self.failure
-        self._status = event["status"]
-        self._headers = event.get("headers", ())
-        return False
-
-    def answer(self) -> Answer:
-        """The whole answer."""
-        assert self._status is not None, "a body follows a start"
-        return Answer(self._status, asgi_headers(self._headers), b"".join(self._parts))
 
 
 def _scope_of_the_application(scope: Scope) -> Scope:

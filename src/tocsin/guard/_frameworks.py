@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a service has one framework, and no type stubs
     from flask import Response
     from flask.typing import ResponseReturnValue
 
-    from tocsin.guard._asgi import App
+    from tocsin.guard._asgi_events import App
     from tocsin.guard.adapters.asgi import GuardedApp as GuardedASGI
     from tocsin.guard.adapters.robyn import Endpoint as RobynEndpoint
     from tocsin.guard.adapters.starlette import GuardedRoute

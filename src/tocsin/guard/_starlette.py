@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tocsin.guard._asgi import App, Exchange, Receive, Scope, Send
+from tocsin.guard._asgi import Exchange
+from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 
 Handler: TypeAlias = Callable[[Request, Exception], Any]

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
 from tocsin.guard import _problems
-from tocsin.guard._answer import Answer
+from tocsin.guard._answer import NO_CONTENT, Answer
 from tocsin.guard._errors import AnswerTooLarge, GuardError
 from tocsin.signing import Header
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _CHUNK_BYTES = 64 * 1024
-# RFC 9110 section 8.6: answers that have no body have no Content-Length either.
-_NO_CONTENT = frozenset({*range(100, 200), 204, 304})
 # By these an answer goes past what the application returns: a file that the server sends by itself, an early 103.
 _PAST_THE_ANSWER = ("wsgi.file_wrapper", "wsgi.early_hints")
 _CUT_OFF = _problems.bad_request("the request has not come to its end")
@@ -94,7 +92,7 @@ def begun(answer: Answer, start_response: "StartResponse") -> list[bytes]:
         phrase = "Unknown"
     # PEP 3333: what concerns the connection is the server's own.
     headers = [field for field in answer.headers if field[0].lower() != "connection"]
-    if answer.status not in _NO_CONTENT:
+    if answer.status not in NO_CONTENT:
         headers.append(("Content-Length", str(len(answer.body))))
     start_response(f"{answer.status} {phrase}", headers)
     return [answer.body]

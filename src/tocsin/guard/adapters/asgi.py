@@ -14,7 +14,8 @@ from functools import partial, update_wrapper
 from http import HTTPStatus
 from typing import Generic
 
-from tocsin.guard._asgi import App, Exchange, Receive, Scope, Send
+from tocsin.guard._asgi import Exchange
+from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._store import Tx
 

@@ -34,7 +34,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from tocsin.guard._asgi import App, Exchange, Receive, Scope, Send
+from tocsin.guard._asgi import Exchange
+from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._openapi import with_the_guards

@@ -31,7 +31,8 @@ from litestar.routes import HTTPRoute
 from litestar.types import Empty, ExceptionHandlersMap
 from litestar.utils.scope.state import ScopeState
 
-from tocsin.guard._asgi import App, Event, Exchange, Receive, Scope, Send
+from tocsin.guard._asgi import Exchange
+from tocsin.guard._asgi_events import App, Event, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._store import Tx

@@ -22,7 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
-from tocsin.guard._asgi import Exchange, Receive, Scope, Send
+from tocsin.guard._asgi import Exchange
+from tocsin.guard._asgi_events import Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._starlette import Noting, current, path_template

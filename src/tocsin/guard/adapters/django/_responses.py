@@ -12,13 +12,11 @@ from asgiref.sync import sync_to_async
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from tocsin.guard._answer import Answer, collect
+from tocsin.guard._answer import NO_CONTENT, Answer, collect
 from tocsin.guard._errors import AnswerTooLarge
 from tocsin.signing import Header
 
 _SET_COOKIE = "Set-Cookie"
-# RFC 9110 section 8.6: answers that have no body have no Content-Length either.
-_NO_CONTENT = frozenset({*range(100, 200), 204, 304})
 
 
 class Rendered:
@@ -75,7 +73,7 @@ class Rendered:
                 dict.__setitem__(response.cookies, cookie.key, cookie)
             else:
                 response[name] = value
-        if answer.status not in _NO_CONTENT:
+        if answer.status not in NO_CONTENT:
             response["Content-Length"] = str(len(answer.body))
         response._resource_closers.append(self.close)  # noqa: SLF001  Django's own for what comes after the answer
         return response
