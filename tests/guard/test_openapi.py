@@ -1,6 +1,6 @@
 from typing import Any
 
-from tocsin.guard._openapi import with_the_guards
+from tocsin.guard._openapi import with_the_guards, with_the_guards_added
 from tocsin.signing import preset
 
 HEX, TOCSIN = preset("hex-sha256-body"), preset("tocsin-v1")
@@ -52,3 +52,26 @@ def test_a_second_time_adds_nothing() -> None:
     """A route that is included in another router is made again, by some versions of FastAPI."""
     once = with_the_guards(None, {}, TOCSIN, 200)
     assert with_the_guards(once, {}, TOCSIN, 200) == once
+
+
+def test_what_a_framework_has_made_of_an_operation_stays_and_is_added_to() -> None:
+    cookie = {"name": "session", "in": "cookie"}
+    made = {
+        "operationId": "order",
+        "parameters": [cookie],
+        "responses": {
+            "201": {"description": "Created", "content": {"application/json": {}}},
+            "400": {"description": "mine", "content": {"application/json": {}}},
+            "404": {"description": "no such item"},
+        },
+    }
+    document = with_the_guards_added(made, HEX, 201)
+    assert [field["name"] for field in document["parameters"]] == ["session", "X-Signature"]
+    assert document["operationId"] == "order"
+    responses = document["responses"]
+    assert responses["201"]["description"] == "Created"
+    assert list(responses["201"]["headers"]) == ["Idempotent-Replayed"]
+    assert responses["400"]["description"] == "mine"
+    assert sorted(responses["400"]["content"]) == ["application/json", "application/problem+json"]
+    assert responses["404"] == {"description": "no such item"}
+    assert with_the_guards_added(document, HEX, 201) == document

@@ -221,7 +221,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("litestar"):
             from tocsin.guard.adapters.litestar import litestar_handler  # noqa: PLC0415  only services on it have it
         declared = self._on_a_loop("guard.litestar", name, options)
-        return lambda handler: litestar_handler(declared(handler), handler, writes=writes)
+        return lambda handler: litestar_handler(declared(handler), handler, self._scheme, writes=writes)
 
     def quart(
         self, *, name: str | None = None, **options: Unpack[RouteOptions]

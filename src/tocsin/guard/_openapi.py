@@ -81,6 +81,26 @@ def with_the_guards(
     return extra | {"parameters": parameters, "responses": own | extra.get("responses", {})}
 
 
+def with_the_guards_added(made: Document, scheme: Scheme, success: int, *, is_ordered: bool = False) -> Document:
+    """An operation object as its framework has made it, with the additions; what the framework says already stays.
+
+    Args:
+        made: the operation object.
+        scheme: as for `with_the_guards`.
+        success: likewise.
+        is_ordered: likewise.
+    """
+    own = with_the_guards({"parameters": made.get("parameters", ())}, {}, scheme, success, is_ordered=is_ordered)
+    return _merged(own, made) | {"parameters": own["parameters"]}
+
+
+def _merged(own: Document, made: Document) -> Document:
+    return own | {
+        name: _merged(own[name], value) if isinstance(value, dict) and name in own else value
+        for name, value in made.items()
+    }
+
+
 def _header_fields(scheme: Scheme) -> list[Document]:
     signed = [(name, f"Signed, scheme {scheme.name}") for name in scheme.covered_headers]
     written = [(name, f"Of the signature, scheme {scheme.name}") for name in scheme.written_headers]

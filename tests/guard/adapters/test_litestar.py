@@ -16,6 +16,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware.session.server_side import ServerSideSessionConfig
+from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, JSONBody, MultipartBody
 from litestar.types import ASGIApp
 
@@ -24,9 +25,9 @@ from tests.guard.adapters.fastapi_shop import FORGED, KEY, NOW, TOCSIN, Shop
 from tests.guard.adapters.service import Reply
 from tests.guard.adapters.test_asgi import Meddled
 from tests.guard.shop import HEX, SECRET
-from tocsin.guard import GuardError, Signed, Transaction
+from tocsin.guard import GuardError, Signed, Transaction, sequence
 from tocsin.guard._errors import TransactionConflict
-from tocsin.signing import Message, sign
+from tocsin.signing import Message, json_pointer, sign
 
 BODY = b'{"order_id":"17"}'
 QUIET: dict[str, Any] = {"openapi_config": None, "logging_config": None}
@@ -416,3 +417,26 @@ def test_what_cannot_be_guarded_is_refused_at_the_start(
         wanted = "takes tx and is declared with writes=False"
     with pytest.raises(GuardError, match=wanted):
         shop.guard.litestar(key=KEY, name="a", writes=writes)(handler)
+
+
+def test_the_openapi_document_says_what_the_guard_does(shop: Shop) -> None:
+    @post("/order")
+    @shop.guarded(TOCSIN).litestar(sequence=sequence(number=json_pointer("/version")))
+    async def order(tx: Transaction, data: JSONBody[OrderIn]) -> OrderOut:
+        return OrderOut(**shop.write(tx, data.order_id))
+
+    @get("/orders")
+    async def orders() -> int:
+        return shop.runs
+
+    serve(shop, order, orders, openapi_config=OpenAPIConfig("Orders", "1"))
+    app: Any = shop.app
+    paths = app.openapi_schema.to_schema()["paths"]
+    said = paths["/order"]["post"]
+    assert {"Idempotency-Key", *TOCSIN.written_headers} <= {field["name"] for field in said["parameters"]}
+    assert {"200", "201", "400", "401", "409", "413", "422", "503"} <= said["responses"].keys()
+    assert "was applied before" in said["responses"]["200"]["description"]
+    assert "Idempotent-Replayed" in said["responses"]["201"]["headers"]
+    assert sorted(said["responses"]["400"]["content"]) == ["application/json", "application/problem+json"]
+    assert "$ref" in said["requestBody"]["content"]["application/json"]["schema"]
+    assert "401" not in paths["/orders"]["get"]["responses"]

@@ -35,8 +35,10 @@ from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Event, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._openapi import with_the_guards_added
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
+from tocsin.signing import Scheme
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -48,7 +50,7 @@ _OWN = ("signed", "tx")
 _current: ContextVar[Exchange[Any]] = ContextVar("tocsin_litestar_exchange")
 
 
-def litestar_handler(guarded: Guarded[Tx], handler: Handler, *, writes: bool) -> Handler:
+def litestar_handler(guarded: Guarded[Tx], handler: Handler, scheme: Scheme, *, writes: bool) -> Handler:
     """The handler that Litestar calls, around the one that the developer wrote.
 
     Raises:
@@ -77,7 +79,7 @@ def litestar_handler(guarded: Guarded[Tx], handler: Handler, *, writes: bool) ->
     kept = [parameter for name, parameter in signature.parameters.items() if name not in _OWN]
     endpoint.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     endpoint.__annotations__ = {name: hint for name, hint in handler.__annotations__.items() if name not in _OWN}
-    setattr(endpoint, _MARK, GuardedHandler(guarded, handler))
+    setattr(endpoint, _MARK, GuardedHandler(guarded, handler, scheme))
     _look_at_every_route()
     return cast("Handler", endpoint)
 
@@ -85,9 +87,10 @@ def litestar_handler(guarded: Guarded[Tx], handler: Handler, *, writes: bool) ->
 class GuardedHandler(Generic[Tx]):
     """How a handler is guarded, for the routes that it is given to."""
 
-    def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any]) -> None:
+    def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any], scheme: Scheme) -> None:
         self._guarded = guarded
         self._handler = handler
+        self._scheme = scheme
 
     def check(self, handler: HTTPRouteHandler) -> None:
         """Refuse a declaration under which answers would come past the guard.
@@ -100,6 +103,18 @@ class GuardedHandler(Generic[Tx]):
                 f"{self._handler.__qualname__} is guarded and has cache={handler.cache!r}, which answers by the URL "
                 "alone; wanted no cache: the guard keeps the answer for its duplicates"
             )
+
+    def document(self, handler: HTTPRouteHandler) -> None:
+        """Have Litestar's OpenAPI document say what the guard does."""
+        # Litestar's own, or one of the application's.
+        made: Any = handler.operation_class
+        scheme, is_ordered, status = self._scheme, self._guarded.is_ordered, handler.status_code
+
+        class GuardedOperation(made):  # type: ignore[misc]
+            def to_schema(self) -> dict[str, Any]:
+                return with_the_guards_added(super().to_schema(), scheme, status, is_ordered=is_ordered)
+
+        handler.operation_class = GuardedOperation
 
     async def handle(
         self, handler: HTTPRouteHandler, unguarded: App, scope: Scope, receive: Receive, send: Send
@@ -233,6 +248,7 @@ def _look_at_every_route() -> None:
         guarded: GuardedHandler[Any] | None = getattr(handler.fn, _MARK, None)
         if guarded is not None:
             guarded.check(handler)
+            guarded.document(handler)
 
     setattr(handle_and_look, _MARK, True)
     HTTPRoute.handle = handle_and_look  # type: ignore[method-assign, assignment]
