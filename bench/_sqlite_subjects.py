@@ -135,6 +135,7 @@ def lengthen_log(path: Path, act: Callable[[Message], None], requests: Requests)
     log = Path(f"{path}-wal")
     length = -1
     while length != (length := log.stat().st_size):
+        # Each writes four pages, so a log that still grew would have.
         for _ in range(200):
             act(requests.one())
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from tocsin.guard._openapi import with_the_guards, with_the_guards_added
+from tocsin.guard._openapi import documented, with_the_guards
 from tocsin.signing import preset
 
 HEX, TOCSIN = preset("hex-sha256-body"), preset("tocsin-v1")
@@ -65,7 +65,7 @@ def test_what_a_framework_has_made_of_an_operation_stays_and_is_added_to() -> No
             "404": {"description": "no such item"},
         },
     }
-    document = with_the_guards_added(made, HEX, 201)
+    document = documented(made, HEX, 201)
     assert [field["name"] for field in document["parameters"]] == ["session", "X-Signature"]
     assert document["operationId"] == "order"
     responses = document["responses"]
@@ -74,4 +74,4 @@ def test_what_a_framework_has_made_of_an_operation_stays_and_is_added_to() -> No
     assert responses["400"]["description"] == "mine"
     assert sorted(responses["400"]["content"]) == ["application/json", "application/problem+json"]
     assert responses["404"] == {"description": "no such item"}
-    assert with_the_guards_added(document, HEX, 201) == document
+    assert documented(document, HEX, 201) == document

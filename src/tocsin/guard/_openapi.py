@@ -81,7 +81,7 @@ def with_the_guards(
     return extra | {"parameters": parameters, "responses": own | extra.get("responses", {})}
 
 
-def with_the_guards_added(made: Document, scheme: Scheme, success: int, *, is_ordered: bool = False) -> Document:
+def documented(made: Document, scheme: Scheme, success: int, *, is_ordered: bool = False) -> Document:
     """An operation object as its framework has made it, with the additions; what the framework says already stays.
 
     Args:

@@ -177,8 +177,8 @@ def _looked_at(handler: RouteHandler) -> RouteHandler:
     async def looked_at(request: Request) -> Response:
         response = await handler(request)
         exchange = current()
-        if exchange is not None:
-            exchange.is_last_word = _is_last_word(request.scope, response)
+        assert exchange is not None, "an endpoint that was called past its guard has raised"
+        exchange.is_last_word = _is_last_word(request.scope, response)
         return response
 
     return looked_at

@@ -35,7 +35,7 @@ from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Event, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
-from tocsin.guard._openapi import with_the_guards_added
+from tocsin.guard._openapi import documented
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
 from tocsin.signing import Scheme
@@ -112,7 +112,7 @@ class GuardedHandler(Generic[Tx]):
 
         class GuardedOperation(made):  # type: ignore[misc]
             def to_schema(self) -> dict[str, Any]:
-                return with_the_guards_added(super().to_schema(), scheme, status, is_ordered=is_ordered)
+                return documented(super().to_schema(), scheme, status, is_ordered=is_ordered)
 
         handler.operation_class = GuardedOperation
 
