@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.guard import task_shop, test_process_turn, test_sqlite_checkpoints
+from tests.guard import task_shop, test_process_turn, test_sqlite_checkpoints, test_sqlite_turns
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import StoreError, StoreUnavailable
 from tocsin.guard._sleepers import SleepingThread
@@ -18,6 +18,7 @@ from tocsin.guard.stores.sqlite import SQLiteStore, _claims
 from tocsin.guard.stores.sqlite._checkpoints import Checkpoints
 from tocsin.guard.stores.sqlite._file_turn import FileTurn
 from tocsin.guard.stores.sqlite._group import Group
+from tocsin.guard.stores.sqlite._member import Member
 from tocsin.guard.stores.sqlite._process_turn import ProcessTurn, _Locks
 from tocsin.guard.stores.sqlite._side_thread import SideThread
 from tocsin.guard.stores.sqlite._unit import Unit
@@ -149,7 +150,7 @@ def a_transaction_that_is_left_open_and_forgotten(patch: pytest.MonkeyPatch) -> 
 
 
 def a_commit_on_the_event_loop(patch: pytest.MonkeyPatch) -> None:
-    async def run(_off_loop: object, act: Any) -> Any:
+    async def run(_off_loop: object, act: Any, **_: Any) -> Any:
         return act()
 
     patch.setattr("tocsin.guard.stores.sqlite._side_thread.SideThread.run", run)
@@ -191,3 +192,27 @@ def an_interrupt_that_keeps_the_turn_at_the_file(patch: pytest.MonkeyPatch) -> N
         turn._pass_on(is_usable=is_usable and writer.is_rolled_back())
 
     patch.setattr(FileTurn, "end", end)
+
+
+def an_interrupt_that_keeps_the_turn_of_the_process(patch: pytest.MonkeyPatch) -> None:
+    def leave(member: Member) -> None:
+        try:
+            member._end_handler()
+        finally:
+            member._desk.leave(member)
+
+    patch.setattr(Member, "_leave", leave)
+
+
+def a_side_thread_that_dies_of_what_it_is_given(patch: pytest.MonkeyPatch) -> None:
+    def serve(acts: Any, _name: str) -> None:
+        with suppress(MemoryError):
+            while (act := acts.get()) is not None:
+                act()
+
+    patch.setattr("tocsin.guard.stores.sqlite._side_thread._serve", serve)
+    patch.setattr(test_sqlite_turns, "LONG_S", _SOON_S)
+
+
+def a_sweep_that_takes_the_answer_down(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("tocsin.guard._sweeping.StoreError", StoreUnavailable)

@@ -12,9 +12,11 @@ from tests.guard import (
     test_sqlite_groups,
     test_sqlite_processes,
     test_sqlite_tasks,
+    test_sqlite_turns,
 )
 from tests.guard.test_process_turn import path, turns  # noqa: F401  fixtures
 from tests.guard.test_sqlite_tasks import shop  # noqa: F401  likewise
+from tests.guard.test_sqlite_turns import store  # noqa: F401  likewise
 from tocsin.guard.stores.sqlite import _group
 
 TWINS = [
@@ -102,6 +104,19 @@ TWINS = [
     Twin(
         sqlite_twins.an_interrupt_that_keeps_the_turn_at_the_file,
         test_sqlite_faults.test_an_interrupt_while_a_transaction_ends_leaves_the_file_to_other_processes,
+    ),
+    Twin(
+        sqlite_twins.an_interrupt_that_keeps_the_turn_of_the_process,
+        test_sqlite_turns.test_an_interrupt_at_the_end_of_a_handler_passes_the_turn_on,
+        {"end": "abandon"},
+    ),
+    Twin(
+        sqlite_twins.a_side_thread_that_dies_of_what_it_is_given,
+        test_sqlite_turns.test_what_fails_on_the_thread_that_commits_does_not_end_it,
+    ),
+    Twin(
+        sqlite_twins.a_sweep_that_takes_the_answer_down,
+        test_sqlite_turns.test_a_sweep_of_a_task_that_cannot_be_committed_raises_nothing,
     ),
 ]
 

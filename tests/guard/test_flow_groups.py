@@ -4,7 +4,7 @@ import pytest
 
 from tests.guard.test_flow import GRANT, OK, granted
 from tocsin.guard._answer import Answer
-from tocsin.guard._errors import GroupBroken
+from tocsin.guard._errors import CommitUnknown, GroupBroken, StoreError
 from tocsin.guard._flow import Ended
 from tocsin.guard._steps import Abandon, Join, Raised, Refused, Returned, Run, Settle, Take
 
@@ -37,9 +37,10 @@ def test_an_answer_that_rests_on_what_was_undone_is_not_used(ran: object) -> Non
     assert book.ended() == Ended(OK)
 
 
-def test_a_handler_that_was_stopped_from_outside_does_not_run_again() -> None:
+@pytest.mark.parametrize("undone", [BROKEN, CommitUnknown("COMMIT: disk I/O error")], ids=repr)
+def test_a_handler_that_was_stopped_from_outside_does_not_run_again(undone: StoreError) -> None:
     book = granted()
     stopped = Raised(KeyboardInterrupt(), store_failed=False)
     book.expect(Run, stopped)
-    book.expect(Abandon, BROKEN)
+    book.expect(Abandon, undone)
     assert book.result() == stopped

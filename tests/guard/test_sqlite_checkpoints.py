@@ -11,6 +11,7 @@ from threading import enumerate as threads
 
 import pytest
 
+from tocsin.guard import StoreUnavailable
 from tocsin.guard.stores import Granted
 from tocsin.guard.stores.sqlite import SQLiteStore, _checkpoints, _side_thread
 from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoints
@@ -121,9 +122,9 @@ def test_a_commit_stands_though_no_thread_can_be_started(
         patch.setattr(_side_thread, "Thread", cannot)
         try:
             apply(store, "many", ENOUGH)
-        except RuntimeError as error:
+        except StoreUnavailable as error:
             pytest.fail(f"a committed request failed: {error}")
-    assert "the log is left to COMMIT, it could not be copied beside it: can't start new thread" in caplog.text
+    assert "the log is left to COMMIT, it could not be copied beside it: no thread can be started: " in caplog.text
     assert store.look(claim("many").key) is not None
     apply(store, "more", ENOUGH)
     end_of_copying(store)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tocsin.cli._errors import Unfinished, UsageError
-from tocsin.guard import GuardError, StoreUnavailable
+from tocsin.guard import GuardError, StoreError
 from tocsin.guard._admin import Administration
 
 
@@ -57,7 +57,7 @@ def opened(args: argparse.Namespace) -> Iterator[Administration]:
             administration.close()
     except GuardError as error:
         raise UsageError(str(error)) from None
-    except StoreUnavailable as error:
+    except StoreError as error:
         raise Unfinished(str(error)) from None
 
 

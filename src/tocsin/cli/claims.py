@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from tocsin.cli._claims_target import add_target_options, opened
 from tocsin.cli._claims_text import document, facts, stream_document, stream_table, table
 from tocsin.cli._errors import UsageError
-from tocsin.guard import StoreUnavailable, claim_key
+from tocsin.guard import StoreError, claim_key
 from tocsin.guard._admin import Administration, Chosen, Kept, KeyRange
 from tocsin.report._plain_text import encodable
 
@@ -198,7 +198,7 @@ def _patiently(store: Administration, before_ms: int) -> int:
     for _ in range(_ATTEMPTS - 1):
         try:
             return store.prune(before_ms)
-        except StoreUnavailable:
+        except StoreError:
             time.sleep(_PAUSE_S)
     return store.prune(before_ms)
 

@@ -60,7 +60,7 @@ class BlockingDriver(Generic[Tx]):
 
     Args:
         store: where the claims are.
-        in_flight: the keys that this process is applying; one for all drivers of a store.
+        in_flight: the keys that this process is applying; one for all drivers of a guard.
         handler: what is guarded.
         wait_s: how long the request may wait in all: for another one with its key, and for other writers.
 

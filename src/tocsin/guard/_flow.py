@@ -219,7 +219,7 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> F
     if isinstance(ran, Raised):
         try:
             yield Abandon(granted)
-        except GroupBroken:
+        except (GroupBroken, CommitUnknown):
             # Whoever stops a handler (a signal, a cancellation) does not want it to run again.
             if isinstance(ran.error, Exception):
                 raise

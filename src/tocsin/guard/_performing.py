@@ -83,7 +83,7 @@ class Performing(Generic[Tx]):
         return self._driver.close()
 
     def sweep(self) -> Awaitable[None]:
-        """Let go of what is due, if it is time; after the answer has been sent."""
+        """Let go of what is due, if it is time; once the answer is committed."""
         return self._sweeping.sweep_if_due_async(self._now_unix)
 
     @property

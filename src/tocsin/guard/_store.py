@@ -246,6 +246,7 @@ class Store(Protocol[Tx]):
 
         Raises:
             StoreUnavailable: locked, full or down; nothing was let go.
+            CommitUnknown: nobody knows whether it was.
         """
         ...
 

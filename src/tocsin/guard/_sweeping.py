@@ -4,14 +4,16 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from tocsin.guard import _log
-from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._errors import StoreError
 
 # What is due can stay a while: expiry itself is judged when a claim is looked at.
 _PAUSE_S = 60.0
 
 
 class Sweeping:
-    """Sweeps a store from time to time, on the thread or the task of a request that has been answered.
+    """Sweeps a store from time to time, on the thread or the task of a request whose answer is committed.
+
+    Whatever becomes of it, that answer is sent.
 
     Args:
         sweep: the store's own, for threads; returns how many rows it changed.
@@ -31,8 +33,8 @@ class Sweeping:
             return
         try:
             self._swept(self._sweep(round(now_unix * 1000)))
-        except StoreUnavailable as unavailable:
-            _log.sweep_put_off(unavailable)
+        except StoreError as error:
+            _log.sweep_put_off(error)
 
     async def sweep_if_due_async(self, now_unix: float) -> None:
         """See sweep_if_due."""
@@ -40,8 +42,8 @@ class Sweeping:
             return
         try:
             self._swept(await self._sweep_async(round(now_unix * 1000)))
-        except StoreUnavailable as unavailable:
-            _log.sweep_put_off(unavailable)
+        except StoreError as error:
+            _log.sweep_put_off(error)
 
     def _is_due(self) -> bool:
         now = monotonic()

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tocsin.guard import _log
+from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlite._schema import connect, make_durable
 from tocsin.guard.stores.sqlite._side_thread import SideThread
 
@@ -47,8 +48,8 @@ class Checkpoints:
             self._is_copying = True
             try:
                 self._thread.start(self._copy)
-            except RuntimeError as error:
-                # There are too many threads, or the interpreter ends. What is committed is committed.
+            except StoreUnavailable as error:
+                # What is committed is committed.
                 self._is_copying = False
                 self._tell(error)
 

@@ -78,7 +78,7 @@ class FileTurn:
             writer = await self._begun_after_others(deadline)
         if writer is None:
             # The file has to be opened, or a program that does not use the guard is writing.
-            writer = await self._off_loop.run(lambda: self.begin(deadline))
+            writer = await self._off_loop.run(lambda: self.begin(deadline), if_forsaken=self.end)
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:

@@ -99,8 +99,8 @@ class Member(Unit):
         self._turns.undo(self._group, is_usable=False)
 
     def _finish(self, answer: StoredAnswer) -> None:
+        self._leave()
         try:
-            self._leave()
             self._write(answer, self._savepoint)
         except (TransactionBroken, StoreUnavailable):
             raise
@@ -110,7 +110,12 @@ class Member(Unit):
             raise
 
     def _leave(self) -> None:
+        """The handler has ended. Whatever interrupts this, its transaction does not stay open."""
         try:
             self._end_handler()
+        except BaseException:
+            with suppress(GroupBroken):
+                self._turns.undo(self._group, is_usable=False)
+            raise
         finally:
             self._desk.leave(self)

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import get_ident
 from time import monotonic
 
-from tocsin.guard._errors import GroupBroken, GuardError, StoreUnavailable, TransactionBroken
+from tocsin.guard._errors import CommitUnknown, GroupBroken, GuardError, StoreUnavailable, TransactionBroken
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
@@ -39,6 +39,9 @@ _OWN_FAILURES = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+# The transaction that a claim was looked up in does not stand, or nobody knows whether it does, so what was found there
+# may not be there. Alone, neither can happen.
+_TAKEN_AGAIN = (GroupBroken, CommitUnknown)
 # Sweeping and closing give way to requests.
 _GIVE_WAY_S = 0.1
 # Far more than can be on their way back at once.
@@ -129,7 +132,7 @@ class SQLiteStore:
                 if taken is not None:
                     # What was found is committed with the group, if it comes from there, or not at all.
                     member.abandon()
-            except GroupBroken:
+            except _TAKEN_AGAIN:
                 is_alone = True
             else:
                 return member if taken is None else taken
@@ -152,7 +155,7 @@ class SQLiteStore:
                 taken = self._claimed(member)
                 if taken is not None:
                     await member.abandon_async()
-            except GroupBroken:
+            except _TAKEN_AGAIN:
                 is_alone = True
             else:
                 return member if taken is None else taken

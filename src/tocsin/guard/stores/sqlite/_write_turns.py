@@ -63,8 +63,7 @@ class WriteTurns:
         if group is not None:
             if not is_alone:
                 return group
-            self._conclude(group, group.commit())
-            self._wake(group)
+            self._make_way(group)
         try:
             writer = self._file_turn.begin(deadline)
         except BaseException:
@@ -75,6 +74,8 @@ class WriteTurns:
     async def begin_async(self, wait_s: float, *, is_alone: bool) -> Group:
         """Like `begin`, for a task: it waits off the loop. A task that is cancelled has begun nothing."""
         deadline = monotonic() + wait_s
+        # Before anything is begun that only this thread can end.
+        self._off_loop.ensure()
         self._file_turn.one_more_is_ready()
         if not self._turn.try_take() and not await self._turn.take_async(wait_s):
             raise self._too_many(wait_s)
@@ -82,8 +83,7 @@ class WriteTurns:
         if group is not None:
             if not is_alone:
                 return group
-            self._conclude(group, await self._off_loop.run(group.commit))
-            self._wake(group)
+            await self._off_loop.run(partial(self._make_way, group), if_forsaken=lambda _: self._turn.pass_on())
         try:
             writer = await self._file_turn.begin_async(deadline, is_alone=is_alone)
         except BaseException:
@@ -107,14 +107,9 @@ class WriteTurns:
             if self._is_left_to_others(group, mine):
                 group.learn(woken=mine.sleep(wait_s))
                 return
-        try:
-            error = group.commit()
-        except BaseException:
-            self._end(group, CommitUnknown("COMMIT was interrupted"))
-            raise
-        self._end(group, error)
-        if error is not None:
-            raise error
+        self._commit(group)
+        if group.error is not None:
+            raise group.error
 
     async def keep_async(self, group: Group, wait_s: float) -> None:
         """Like `keep`, for a task: COMMIT runs off the loop. A cancelled task is still told how it ended."""
@@ -127,10 +122,9 @@ class WriteTurns:
             return
         group.is_ending = True
         self._gate.shut()
-        error = await self._off_loop.run(group.commit)
-        self._end(group, error)
-        if error is not None:
-            raise error
+        await self._off_loop.run(partial(self._commit, group))
+        if group.error is not None:
+            raise group.error
 
     def drop(self, group: Group, savepoint: str | None, wait_s: float) -> None:
         """A member has run, and nothing of it is to stay; returns when all that it may have seen is committed.
@@ -208,11 +202,9 @@ class WriteTurns:
         """
         if not self._turn.take(wait_s):
             raise StoreUnavailable(f"{self._path} is in use; close it when no handler is running")
+        if self._group is not None:
+            self._make_way(self._group)
         try:
-            if self._group is not None:
-                group = self._group
-                self._conclude(group, group.commit())
-                self._wake(group)
             self._file_turn.close()
             self._off_loop.close()
         finally:
@@ -260,7 +252,7 @@ class WriteTurns:
             return
         group.is_ending = True
         self._gate.shut()
-        self._off_loop.start(lambda: self._end(group, group.commit()))
+        self._off_loop.start(partial(self._commit, group))
 
     def _is_undone(self, group: Group, savepoint: str | None) -> bool:
         """Undo what a member wrote; whether its group goes on without it."""
@@ -277,6 +269,23 @@ class WriteTurns:
         elif not self._turn.hand_over():
             # The others have run, and wait for a COMMIT that nobody else is left for.
             self._commit_off_loop(group)
+
+    def _commit(self, group: Group) -> None:
+        """COMMIT, and pass the turn on."""
+        self._end(group, self._committed(group))
+
+    def _make_way(self, group: Group) -> None:
+        """COMMIT for those who sleep, and keep the turn."""
+        self._conclude(group, self._committed(group))
+        self._wake(group)
+
+    def _committed(self, group: Group) -> StoreError | None:
+        """COMMIT; why it failed, if it did. Where it is interrupted, the turn is passed on."""
+        try:
+            return group.commit()
+        except BaseException:
+            self._end(group, CommitUnknown("COMMIT was interrupted"))
+            raise
 
     def _end(self, group: Group, error: StoreError | None, *, is_usable: bool = True) -> None:
         try:
