@@ -216,3 +216,17 @@ def a_side_thread_that_dies_of_what_it_is_given(patch: pytest.MonkeyPatch) -> No
 
 def a_sweep_that_takes_the_answer_down(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tocsin.guard._sweeping.StoreError", StoreUnavailable)
+
+
+def a_late_commit_that_forgets_the_group_that_is_open(patch: pytest.MonkeyPatch) -> None:
+    def close(turns: WriteTurns, group: Group) -> None:
+        def commit_off_loop() -> None:
+            if turns._group is group:
+                turns._commit_off_loop()
+            else:
+                turns._off_loop.start(turns._turn.pass_on)
+
+        turns._turn.take_for(commit_off_loop)
+
+    patch.setattr(WriteTurns, "_close", close)
+    patch.setattr(task_shop, "LONG_S", _SOON_S)

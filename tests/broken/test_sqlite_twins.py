@@ -118,6 +118,10 @@ TWINS = [
         sqlite_twins.a_sweep_that_takes_the_answer_down,
         test_sqlite_turns.test_a_sweep_of_a_task_that_cannot_be_committed_raises_nothing,
     ),
+    Twin(
+        sqlite_twins.a_late_commit_that_forgets_the_group_that_is_open,
+        test_sqlite_tasks.test_a_commit_that_comes_too_late_for_its_group_is_made_for_the_next_one,
+    ),
 ]
 
 

@@ -322,3 +322,25 @@ def test_a_sweep_by_a_task_is_a_transaction_of_its_own(shop: Shop) -> None:
         assert await shop.store.sweep_async(2**50) == 0
 
     run(shop, work())
+
+
+def test_a_commit_that_comes_too_late_for_its_group_is_made_for_the_next_one(shop: Shop) -> None:
+    """The last one of that group was told that somebody stands in the queue, and sleeps."""
+
+    async def work() -> None:
+        gate = Gate()
+        shop.store.turns._is_busy = True
+        tasks = shop.line_up(("first", None), ("slow", gate), ("next", None), ("last", None))
+        await gate.entered.wait()
+        # Two tasks, and behind them the COMMIT for "first", which the loop wanted when "slow" was inside already.
+        await shop.queued(3)
+        group = shop.store.turns._group
+        assert group is not None
+        assert group.is_closing
+        group._closes_at = 0.0
+        gate.leave.set()
+        done, late = await asyncio.wait(tasks, timeout=task_shop.LONG_S / 3)
+        assert not late, "nobody commits what they wrote"
+        assert {task.result() for task in done} == {"applied"}
+
+    run(shop, work())

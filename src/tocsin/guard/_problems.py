@@ -9,13 +9,14 @@ from http import HTTPStatus
 
 from tocsin.guard._answer import Answer
 from tocsin.signing import Header
+from tocsin.signing._reason import reason_phrase
 
 # What is waited for takes milliseconds, and Retry-After has no smaller unit above zero.
 _RETRY_AFTER: Header = ("Retry-After", "1")
 
 
 def _problem(status: HTTPStatus, detail: str, *more: Header) -> Answer:
-    document = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
+    document = {"type": "about:blank", "title": reason_phrase(status), "status": int(status), "detail": detail}
     headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *more)
     return Answer(int(status), headers, json.dumps(document).encode())
 

@@ -11,7 +11,7 @@ from tocsin.signing.servers._problems import INCOMPLETE, LENGTH_REQUIRED, UNAUTH
         (UNAUTHORIZED, 401, "Unauthorized"),
         (INCOMPLETE, 400, "Bad Request"),
         (LENGTH_REQUIRED, 411, "Length Required"),
-        (content_too_large(7), 413, "Request Entity Too Large"),
+        (content_too_large(7), 413, "Content Too Large"),
     ],
 )
 def test_a_problem_says_its_status_in_line_header_and_document(problem: Problem, status: int, phrase: str) -> None:

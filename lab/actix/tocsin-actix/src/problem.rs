@@ -15,7 +15,7 @@ pub(crate) fn unauthorized() -> Answer {
 
 pub(crate) fn mismatch() -> Answer {
     let detail = "The idempotency key was used before, for another request. Use a new one, or send the same request.";
-    problem(422, "Unprocessable Entity", detail, None)
+    problem(422, "Unprocessable Content", detail, None)
 }
 
 pub(crate) fn in_progress() -> Answer {
@@ -50,7 +50,7 @@ pub(crate) fn answer_too_large(most_bytes: usize) -> Answer {
 
 pub(crate) fn content_too_large(most_bytes: usize) -> Answer {
     let detail = format!("The body may have {most_bytes} bytes at most.");
-    problem(413, "Request Entity Too Large", &detail, Some(("connection", "close")))
+    problem(413, "Content Too Large", &detail, Some(("connection", "close")))
 }
 
 /// 400, with its first letter in upper case and a full stop.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from tocsin.signing import Header
+from tocsin.signing._reason import reason_phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,11 @@ class Problem:
     @property
     def phrase(self) -> str:
         """The status's name: "Unauthorized"."""
-        return HTTPStatus(self.status).phrase
+        return reason_phrase(self.status)
 
 
 def _problem(status: HTTPStatus, detail: str, *more: Header) -> Problem:
-    document = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
+    document = {"type": "about:blank", "title": reason_phrase(status), "status": int(status), "detail": detail}
     headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *more)
     return Problem(int(status), headers, json.dumps(document).encode("ascii"))
 

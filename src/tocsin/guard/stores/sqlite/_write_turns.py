@@ -232,7 +232,7 @@ class WriteTurns:
         """Nobody waits for the turn: COMMIT once the gate has let its last one through, or after this loop's round."""
         group.asleep.append(mine)
         if self._gate.has_let_through(mine.loop):
-            self._commit_off_loop(group)
+            self._commit_off_loop()
             return
         if not group.is_closing:
             group.is_closing = True
@@ -243,11 +243,15 @@ class WriteTurns:
         """Everybody whom the loop had ready has run: COMMIT, as soon as nobody has the turn."""
         if group.is_ending or group.is_over:
             return
-        self._turn.take_for(partial(self._commit_off_loop, group))
+        self._turn.take_for(self._commit_off_loop)
 
-    def _commit_off_loop(self, group: Group) -> None:
-        """Of who has the turn: COMMIT for those who sleep, if nobody else has done it meanwhile."""
-        if self._group is not group:
+    def _commit_off_loop(self) -> None:
+        """Of who has the turn: COMMIT for those who sleep, of whichever group that is by now.
+
+        The one that it was asked for may have ended otherwise, and whoever left the next one open has left it to this.
+        """
+        group = self._group
+        if group is None:
             self._off_loop.start(self._turn.pass_on)
             return
         group.is_ending = True
@@ -268,7 +272,7 @@ class WriteTurns:
             self._turn.pass_on()
         elif not self._turn.hand_over():
             # The others have run, and wait for a COMMIT that nobody else is left for.
-            self._commit_off_loop(group)
+            self._commit_off_loop()
 
     def _commit(self, group: Group) -> None:
         """COMMIT, and pass the turn on."""
