@@ -230,3 +230,13 @@ def a_late_commit_that_forgets_the_group_that_is_open(patch: pytest.MonkeyPatch)
 
     patch.setattr(WriteTurns, "_close", close)
     patch.setattr(task_shop, "LONG_S", _SOON_S)
+
+
+def a_connection_that_is_open_while_its_process_forks(patch: pytest.MonkeyPatch) -> None:
+    """And a child that opens the file all the same."""
+    patch.setattr(SQLiteStore, "before_fork", lambda _: None)
+    a_child_that_opens_what_it_has_inherited(patch)
+
+
+def a_child_that_opens_what_it_has_inherited(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("tocsin.guard.stores.sqlite._schema.refuse_if_inherited", lambda _: None)

@@ -11,6 +11,7 @@ from tests.guard import (
     test_sqlite_faults,
     test_sqlite_groups,
     test_sqlite_processes,
+    test_sqlite_setup,
     test_sqlite_tasks,
     test_sqlite_turns,
 )
@@ -121,6 +122,14 @@ TWINS = [
     Twin(
         sqlite_twins.a_late_commit_that_forgets_the_group_that_is_open,
         test_sqlite_tasks.test_a_commit_that_comes_too_late_for_its_group_is_made_for_the_next_one,
+    ),
+    Twin(
+        sqlite_twins.a_connection_that_is_open_while_its_process_forks,
+        test_sqlite_setup.test_what_a_forked_child_commits_stands_though_its_parent_has_closed_the_file,
+    ),
+    Twin(
+        sqlite_twins.a_child_that_opens_what_it_has_inherited,
+        test_sqlite_setup.test_a_child_with_an_inherited_connection_is_refused_the_file_until_it_has_closed_that,
     ),
 ]
 

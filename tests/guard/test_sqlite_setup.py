@@ -15,6 +15,7 @@ from tests.guard.shop import Shop, write_order
 from tocsin.guard import GuardError, Signed, StoreUnavailable, Transaction
 from tocsin.guard.stores import Granted
 from tocsin.guard.stores.sqlite import SQLiteStore, _claims, _schema
+from tocsin.guard.stores.sqlite._unit import Unit
 from tocsin.guard.testing import ANSWER, claim
 
 MakeShop = Callable[..., Shop]
@@ -182,8 +183,8 @@ def test_readers_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(readers._idle) == 1
 
 
-def in_child(task: Callable[[], object]) -> int:
-    """Run a task in a forked child; its exit status."""
+def forked(task: Callable[[], object]) -> int:
+    """Run a task in a forked child; its process id."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -192,7 +193,16 @@ def in_child(task: Callable[[], object]) -> int:
             status = 0
         finally:
             os._exit(status)
+    return child
+
+
+def exit_code(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(task: Callable[[], object]) -> int:
+    """Run a task in a forked child; its exit status."""
+    return exit_code(forked(task))
 
 
 def test_a_forked_child_has_connections_and_locks_of_its_own(make_shop: MakeShop) -> None:
@@ -208,6 +218,71 @@ def test_a_forked_child_has_connections_and_locks_of_its_own(make_shop: MakeShop
     assert in_child(child) == 0
     assert shop.orders == ["parent", "child"]
     assert shop.order("child").headers["Idempotent-Replayed"] == "true"
+
+
+def use_elsewhere(path: Path) -> None:
+    """Another program opens the file and closes it again, as `tocsin claims` does."""
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM orders'); db.close()"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def test_what_a_forked_child_commits_stands_though_its_parent_has_closed_the_file(make_shop: MakeShop) -> None:
+    """A service that has served and becomes a daemon: whoever closes the file last removes its log."""
+    shop = make_shop()
+    shop.order("parent")
+    hears, says = os.pipe()
+
+    def child() -> None:
+        assert shop.order("first").status_code == 200
+        os.write(says, b"1")
+        assert os.read(hears_parent, 1) == b"1"
+        assert shop.order("second").status_code == 200
+
+    hears_parent, says_parent = os.pipe()
+    child_pid = forked(child)
+    assert os.read(hears, 1) == b"1"
+    shop.store.close()
+    use_elsewhere(shop.path)
+    os.write(says_parent, b"1")
+    assert exit_code(child_pid) == 0
+    use_elsewhere(shop.path)
+    assert shop.orders == ["parent", "first", "second"]
+    for end in (hears, says, hears_parent, says_parent):
+        os.close(end)
+
+
+def test_a_child_with_an_inherited_connection_is_refused_the_file_until_it_has_closed_that(
+    make_shop: MakeShop,
+) -> None:
+    shop = make_shop()
+    shop.order("parent")
+    inherited = sqlite3.connect(shop.path)
+    assert inherited.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+
+    def child() -> None:
+        assert shop.order("child").status_code == 503
+        with pytest.raises(StoreUnavailable, match="was open when this process was forked"):
+            SQLiteStore(shop.path)
+        SQLiteStore(shop.path.with_name("another.db")).close()
+        inherited.close()
+        assert shop.order("child").status_code == 200
+
+    assert in_child(child) == 0
+    inherited.close()
+    assert shop.orders == ["parent", "child"]
+
+
+def test_a_fork_waits_for_a_thread_that_commits_and_not_for_itself(make_shop: MakeShop) -> None:
+    shop = make_shop()
+    shop.order("parent")
+    store = shop.store
+    assert isinstance(store, SQLiteStore)
+    outer = store.take(claim("outer"), 1)
+    assert isinstance(outer, Unit)
+    assert in_child(lambda: None) == 0
+    outer.settle(ANSWER)
+    assert not store.is_inside()
+    assert shop.order("after").status_code == 200
 
 
 def test_a_child_that_a_handler_forks_cannot_touch_the_parents_transaction(make_shop: MakeShop) -> None:

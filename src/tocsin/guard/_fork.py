@@ -17,7 +17,20 @@ class Renewable(Protocol):
         ...
 
 
+class Resting(Protocol):
+    """Something that is better not in use while its process forks."""
+
+    def before_fork(self) -> None:
+        """Close what a child could neither use nor open again, if that takes no time."""
+        ...
+
+    def after_fork(self) -> None:
+        """In the parent: go on."""
+        ...
+
+
 _renewed: WeakSet[Renewable] = WeakSet()
+_resting: WeakSet[Resting] = WeakSet()
 _here = object()
 
 
@@ -31,6 +44,21 @@ def renew_in_children(part: Renewable) -> None:
     _renewed.add(part)
 
 
+def rest_at_forks(part: Resting) -> None:
+    """Call `before_fork` and `after_fork` of this object around every fork while it lives."""
+    _resting.add(part)
+
+
+def _rest_all() -> None:
+    for part in list(_resting):
+        part.before_fork()
+
+
+def _go_on() -> None:
+    for part in list(_resting):
+        part.after_fork()
+
+
 def _renew_all() -> None:
     global _here  # noqa: PLW0603  one reference, replaced as a whole
     _here = object()
@@ -38,4 +66,4 @@ def _renew_all() -> None:
         part.renew_after_fork()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+os.register_at_fork(before=_rest_all, after_in_parent=_go_on, after_in_child=_renew_all)

@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlite import _claims, _sequences
+from tocsin.guard.stores.sqlite._inherited_files import refuse_if_inherited
 
 TABLES = {**_claims.TABLES, **_sequences.TABLES}
 # Somebody else is starting too, or writing with a client that does not know the lock file.
@@ -34,7 +35,12 @@ def connect(path: Path, *, mode: str, busy_s: float = 0.0) -> sqlite3.Connection
         path: the database file, absolute.
         mode: "rw", or "rwc" to create the file.
         busy_s: how long SQLite itself waits for locks.
+
+    Raises:
+        StoreUnavailable: see refuse_if_inherited.
+        sqlite3.Error: it cannot be opened.
     """
+    refuse_if_inherited(path)
     return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,

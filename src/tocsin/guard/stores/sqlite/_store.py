@@ -12,7 +12,7 @@ from threading import get_ident
 from time import monotonic
 
 from tocsin.guard._errors import CommitUnknown, GroupBroken, GuardError, StoreUnavailable, TransactionBroken
-from tocsin.guard._fork import renew_in_children
+from tocsin.guard._fork import renew_in_children, rest_at_forks
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
 from tocsin.guard.stores.sqlite._group import Group
@@ -90,8 +90,11 @@ class SQLiteStore:
         self._units: dict[object, Unit] = {}
         # The keys that are to be taken again in a transaction of their own.
         self._alone: dict[bytes, None] = {}
+        # The thread that is forking, and has the turn meanwhile.
+        self._forking: int | None = None
         prepare(self.path, mode="rwc")
         renew_in_children(self)
+        rest_at_forks(self)
 
     def look(self, key: bytes) -> Record | None:
         """See Store."""
@@ -194,8 +197,7 @@ class SQLiteStore:
     def close(self) -> None:
         """See Store."""
         self.turns.close(_GIVE_WAY_S)
-        for connection in self._readers.drain():
-            connection.close()
+        self._close_readers()
 
     async def close_async(self) -> None:
         """See AsyncStore."""
@@ -220,10 +222,31 @@ class SQLiteStore:
             self._alone.pop(next(iter(self._alone)), None)
         self._alone[key] = None
 
+    def before_fork(self) -> None:
+        """See Resting. While a handler runs the file stays open, and a child cannot use it."""
+        if self.turns.rest(0.0 if self._is_in_handler() else _GIVE_WAY_S):
+            self._forking = get_ident()
+            self._close_readers()
+
+    def after_fork(self) -> None:
+        """See Resting."""
+        if self._forking == get_ident():
+            self._forking = None
+            self.turns.take_back()
+
     def renew_after_fork(self) -> None:
         """See Renewable."""
+        self._forking = None
         _inherited.extend((self.turns.disown(), self._readers.drain()))
         self._units = {}
+
+    def _close_readers(self) -> None:
+        for connection in self._readers.drain():
+            connection.close()
+
+    def _is_in_handler(self) -> bool:
+        """Whether the caller has the turn itself, so that it would wait for it in vain."""
+        return self.is_inside() or self.is_inside_async()
 
     def _runs_alone(self, key: bytes) -> bool:
         """Whether the last group that this key was in was broken; once."""

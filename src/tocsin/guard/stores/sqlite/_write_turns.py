@@ -210,6 +210,19 @@ class WriteTurns:
         finally:
             self._turn.pass_on()
 
+    def rest(self, wait_s: float) -> bool:
+        """Close the connection, and keep the turn: `take_back` has to follow. False: somebody uses it for longer."""
+        if not self._turn.take(wait_s):
+            return False
+        if self._group is not None:
+            self._make_way(self._group)
+        try:
+            self.kept.close()
+        except BaseException:
+            self._turn.pass_on()
+            raise
+        return True
+
     def disown(self) -> object:
         """In a forked child: forget the parent's connection; returns what must be kept from being closed."""
         self._group = None
