@@ -311,3 +311,20 @@ def test_a_child_that_a_handler_forks_cannot_touch_the_parents_transaction(make_
         os._exit(3)
     assert answer.status_code == 200
     assert shop.orders == ["17"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for somebody else; run the tests as root")
+def test_what_root_was_the_first_to_make_is_open_to_the_owner_of_the_database(tmp_path: Path) -> None:
+    """`sudo tocsin claims prune`, before the service has served."""
+    tmp_path.chmod(0o777)
+    path = tmp_path / "orders.db"
+    sqlite3.connect(path).close()
+    os.chown(path, 65534, 65534)
+    path.chmod(0o600)
+    store = SQLiteStore(path)
+    granted = store.take(claim(), 1)
+    assert isinstance(granted, Granted)
+    granted.settle(ANSWER)
+    store.close()
+    owners = {file.name: file.stat().st_uid for file in tmp_path.glob("orders.db-tocsin-*")}
+    assert owners == {f"orders.db-tocsin-{name}": 65534 for name in ("gate", "lock", "turn")}

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from django.db import transaction
 
 from tocsin.guard._errors import TransactionMisuse
+from tocsin.guard._held_cursors import HeldCursors
 from tocsin.guard._store import Rows
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
@@ -28,7 +29,7 @@ class Transaction:
         self.alias: str = connection.alias
         self._connection: Any = connection
         self._thread = get_ident()
-        self._cursors: list[Any] = []
+        self._cursors = HeldCursors()
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Rows:
         """Run one statement, its placeholders %s or %(name)s, as everywhere in Django.
@@ -59,8 +60,7 @@ class Transaction:
     def end(self) -> None:
         """Called by the guard: the handler has ended, and with it everything that it got from here."""
         self._connection = None
-        for cursor in self._cursors:
-            cursor.close()
+        self._cursors.close()
 
     def _live(self) -> Any:  # noqa: ANN401  likewise
         if self._connection is None:
@@ -73,5 +73,5 @@ class Transaction:
 
     def _cursor(self) -> Any:  # noqa: ANN401  likewise
         cursor = self._live().cursor()
-        self._cursors.append(cursor)
+        self._cursors.add(cursor)
         return cursor

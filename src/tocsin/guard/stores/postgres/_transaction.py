@@ -11,6 +11,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import Composable
 
 from tocsin.guard._errors import TransactionMisuse
+from tocsin.guard._held_cursors import HeldCursors
 from tocsin.guard.stores.postgres._control import control_in
 from tocsin.guard.stores.postgres._session import BlockingSession, Session, trouble_with, undoing
 from tocsin.guard.stores.postgres._sqlstates import Trouble
@@ -115,7 +116,7 @@ class Transaction(Watched):
     def __init__(self, session: BlockingSession) -> None:
         super().__init__(session, get_ident())
         self._hold = session.hold
-        self._cursors: list[Cursor[Any]] = []
+        self._cursors = HeldCursors()
 
     def execute(self, sql: str | Composable, parameters: Parameters = ()) -> Rows:
         """Run one statement; without parameters several, separated by semicolons.
@@ -170,12 +171,11 @@ class Transaction(Watched):
     def end(self) -> None:
         """See Watched."""
         super().end()
-        for cursor in self._cursors:
-            cursor.close()
+        self._cursors.close()
 
     def _cursor(self, session: Session) -> Cursor[Any]:
         connection = session.connection
         assert isinstance(connection, Connection)
         cursor = connection.cursor()
-        self._cursors.append(cursor)
+        self._cursors.add(cursor)
         return cursor

@@ -18,6 +18,7 @@ from time import monotonic
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._sleepers import Sleeper, SleepingTask, SleepingThread, is_woken
+from tocsin.guard.stores.sqlite._lock_files import open_lock_file
 from tocsin.guard.stores.sqlite._side_thread import SideThread
 
 _NAMES = ("gate", "turn")
@@ -34,8 +35,7 @@ class ProcessTurn:
     another thread or task of this process wants it meanwhile, the process has kept its place.
 
     Args:
-        path: the database file; the locks are on two empty files beside it, which are never removed: whoever has them
-            open would lock files that nobody else can see.
+        path: the database file; the locks are on two empty files beside it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -170,10 +170,9 @@ class _Locks:
     """The two files, open."""
 
     def __init__(self, path: Path) -> None:
-        mode = path.stat().st_mode & 0o777
         self._files: list[int] = []
         for name in _NAMES:
-            self._files.append(os.open(f"{path}-tocsin-{name}", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, mode))
+            self._files.append(open_lock_file(path, name))
         self._gate, self._turn = self._files
 
     def try_take(self) -> bool:

@@ -17,6 +17,7 @@ from tocsin.guard import _log
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlite import _claims, _sequences
 from tocsin.guard.stores.sqlite._inherited_files import refuse_if_inherited
+from tocsin.guard.stores.sqlite._lock_files import open_lock_file
 
 TABLES = {**_claims.TABLES, **_sequences.TABLES}
 # Somebody else is starting too, or writing with a client that does not know the lock file.
@@ -103,8 +104,7 @@ def _make_ready(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def _lock_file(path: Path) -> Iterator[None]:
-    # Never removed: whoever has it open would lock a file that nobody else can see.
-    with Path(f"{path}-tocsin-lock").open("ab") as file:
+    with os.fdopen(open_lock_file(path, "lock"), "rb") as file:
         deadline = monotonic() + _PREPARE_WAIT_S
         while True:
             try:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from tocsin.guard._errors import TransactionMisuse
+from tocsin.guard._held_cursors import HeldCursors
 from tocsin.guard.stores.sqlite._writer import Writer
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
@@ -73,7 +74,7 @@ class Transaction:
         self._row_factory = row_factory
         self._who = who
         self._owner = owner
-        self._cursors: list[sqlite3.Cursor] = []
+        self._cursors = HeldCursors()
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Rows:
         """Run one statement.
@@ -89,7 +90,7 @@ class Transaction:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
         if cursor.description is not None:
-            self._cursors.append(cursor)
+            self._cursors.add(cursor)
         return Rows(cursor)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Rows:
@@ -100,7 +101,7 @@ class Transaction:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from None
         if cursor.description is not None:
-            self._cursors.append(cursor)
+            self._cursors.add(cursor)
         return Rows(cursor)
 
     @contextmanager
@@ -118,9 +119,8 @@ class Transaction:
     def end(self) -> None:
         """Called by the guard: the handler has ended, and with it everything that it got from here."""
         self._writer = None
-        for cursor in self._cursors:
-            # An open cursor would keep the connection reading a past state of the database.
-            cursor.close()
+        # An open cursor would keep the connection reading a past state of the database.
+        self._cursors.close()
 
     def _live(self) -> Writer:
         writer = self._writer

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import TypeAlias
 
 from tocsin.guard import _log
-from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard.stores.sqlite._authorizer import RESERVED, Authorizer
 from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoints
 from tocsin.guard.stores.sqlite._schema import connect, make_durable
@@ -47,23 +47,17 @@ class Writer:
 
     def __init__(self, path: Path, on_connect: OnConnect | None) -> None:
         self.connection = connect(path, mode="rw", busy_s=_OPEN_WAIT_S)
-        usual = self._autocheckpoint()
-        if on_connect is not None:
-            on_connect(self.connection)
-        # After on_connect: nothing there takes the durability away that the store declares.
-        make_durable(self.connection)
+        # Of the guard's own statements: one that is made anew for each costs a fifth of what they cost. Before
+        # on_connect, so that the rows here are tuples whatever they are in handlers.
+        self.cursor = self.connection.cursor()
         self._checkpoints: Checkpoints | None = None
-        if self._autocheckpoint() == usual:
-            self.connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG_PAGES}")
-            self._checkpoints = Checkpoints(path)
-        # The first read opens the log, for which another process that closes its last connection makes it wait.
-        self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        # From here on begin() waits, and nothing else can have to: whoever has begun holds the only lock there is.
-        self.connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._set_up(path, on_connect)
+        except BaseException:
+            self.close()
+            raise
         self.authorizer = Authorizer()
         self.connection.set_authorizer(self.authorizer)
-        # Of the guard's own statements: one that is made anew for each costs a fifth of what they cost.
-        self.cursor = self.connection.cursor()
         self._mark = secrets.token_hex(8)
         self._begin, self._commit, self._rollback = (
             f"{word} -- {self._mark}" for word in ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
@@ -166,8 +160,24 @@ class Writer:
             return False
         return self.connection.in_transaction
 
-    def _autocheckpoint(self) -> int:
-        found: int = self.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0]
+    def _set_up(self, path: Path, on_connect: OnConnect | None) -> None:
+        usual = self._asked("PRAGMA wal_autocheckpoint")
+        if on_connect is not None:
+            on_connect(self.connection)
+        # After on_connect: nothing there takes the durability away that the store declares.
+        if not self._asked("SELECT journal_mode = 'wal' FROM pragma_journal_mode"):
+            raise GuardError(f"{path}: on_connect has changed the journal mode; wanted wal")
+        make_durable(self.connection)
+        if self._asked("PRAGMA wal_autocheckpoint") == usual:
+            self.cursor.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG_PAGES}")
+            self._checkpoints = Checkpoints(path)
+        # The first read opens the log, for which another process that closes its last connection makes it wait.
+        self._asked("SELECT count(*) FROM sqlite_master")
+        # From here on begin() waits, and nothing else can have to: whoever has begun holds the only lock there is.
+        self.cursor.execute("PRAGMA busy_timeout = 0")
+
+    def _asked(self, sql: str) -> int:
+        found: int = self.cursor.execute(sql).fetchone()[0]
         return found
 
     def _control(self, statement: str) -> None:
