@@ -68,6 +68,7 @@ bench: $(READY)
 	$(BIN)/python -m tools.guard_tables
 	$(BIN)/python -m bench.crash --rounds $(CRASHES)
 	$(BIN)/python -m bench.crash_matrix --rounds $(MATRIX)
+	$(BIN)/python -m bench.outbox
 	$(BIN)/python -m bench.truth --runs $(ROUNDS)
 	$(BIN)/python -m bench.detection --full
 	$(BIN)/python -m bench.coverage_simulation
