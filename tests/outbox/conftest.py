@@ -53,17 +53,17 @@ def _sqlite(path: Path) -> Iterator[Place]:
     yield Place(outbox, begun, f'sqlite = "{path}"', {})
 
 
-def _postgres(cluster: Cluster) -> Iterator[Place]:
-    with cluster.database() as database:
+def postgres_place(conninfo: str) -> Place:
+    """An outbox in the database that is reached so."""
 
-        @contextmanager
-        def begun() -> Iterator[Any]:
-            with psycopg.connect(database.conninfo()) as connection:
-                yield connection
+    @contextmanager
+    def begun() -> Iterator[Any]:
+        with psycopg.connect(conninfo) as connection:
+            yield connection
 
-        outbox = PostgresOutbox(database.conninfo())
-        outbox.migrate()
-        yield Place(outbox, begun, 'postgres_env = "OUTBOX_DSN"', {"OUTBOX_DSN": database.conninfo()})
+    outbox = PostgresOutbox(conninfo)
+    outbox.migrate()
+    return Place(outbox, begun, 'postgres_env = "OUTBOX_DSN"', {"OUTBOX_DSN": conninfo})
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -72,7 +72,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "sqlite":
         yield from _sqlite(tmp_path / "orders.db")
     else:
-        yield from _postgres(request.getfixturevalue("cluster"))
+        cluster: Cluster = request.getfixturevalue("cluster")
+        with cluster.database() as database:
+            yield postgres_place(database.conninfo())
 
 
 @pytest.fixture

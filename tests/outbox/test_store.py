@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from tests.guard.postgres.cluster import Cluster
-from tests.outbox.conftest import Place
+from tests.guard.postgres.cluster import Bouncer, Cluster, bouncer
+from tests.outbox.conftest import Place, postgres_place
 from tests.outbox.contract import CONTRACT, NOW, put, take
 from tocsin.outbox import OutboxError, OutboxUnavailable, State
 from tocsin.outbox.postgres import PostgresOutbox
@@ -161,6 +162,43 @@ def test_a_task_puts_with_its_own_transaction(cluster: Cluster) -> None:
         message_id = asyncio.run(put_twice(database.conninfo()))
         with outbox.connected() as session:
             assert [kept.id for kept in session.list()] == [message_id]
+
+
+@pytest.mark.skipif(bouncer() is None, reason="needs PgBouncer: apt-get install pgbouncer")
+@pytest.mark.parametrize("promise", CONTRACT, ids=lambda promise: promise.__name__)
+def test_contract_through_pgbouncer_in_transaction_mode(promise: Callable[[Place], None], cluster: Cluster) -> None:
+    with cluster.database() as database, Bouncer(database) as pooler:
+        pooled = database.conninfo(port=pooler.port)
+        promise(postgres_place(pooled))
+        with psycopg.connect(pooled) as connection:
+            assert connection.execute("SHOW statement_timeout").fetchall() == [("0",)]
+
+
+def test_what_the_connection_string_says_is_so(cluster: Cluster) -> None:
+    ask = "SELECT current_schema(), current_setting('statement_timeout')"
+    with cluster.database() as database:
+        database.query("CREATE SCHEMA app")
+        for options, said in [("", ("public", "10s")), ("-csearch_path=app -cstatement_timeout=9s", ("app", "9s"))]:
+            outbox = PostgresOutbox(make_conninfo(database.conninfo(), options=options))
+            outbox.migrate()
+            with outbox.connected() as session:
+                assert session._run(ask, {})[0] == [said]
+        schemas = database.query("SELECT schemaname FROM pg_tables WHERE tablename = 'tocsin_outbox' ORDER BY 1")
+        assert schemas == [("app",), ("public",)]
+
+
+def test_a_lock_that_somebody_forgot_is_not_waited_for_without_end(cluster: Cluster) -> None:
+    with cluster.database() as database:
+        place = postgres_place(make_conninfo(database.conninfo(), options="-cstatement_timeout=50ms"))
+        put(place, "partner")
+        taken = take(place)
+        assert taken is not None
+        with place.outbox.connected() as session:
+            with place.begun() as forgetful:
+                forgetful.execute("SELECT FROM tocsin_outbox FOR UPDATE")
+                with pytest.raises(OutboxUnavailable, match="QueryCanceled"):
+                    session.delivered(taken, now_s=NOW)
+            assert session.delivered(taken, now_s=NOW), "with the same connection"
 
 
 def test_a_delay_into_the_past_is_refused_and_nothing_is_written(file_place: Place) -> None:

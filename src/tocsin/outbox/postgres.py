@@ -1,7 +1,12 @@
-"""The outbox in a PostgreSQL database, beside the application's own tables."""
+"""The outbox in a PostgreSQL database, beside the application's own tables.
+
+Rule: every statement of a runner is in a transaction that says what it needs. Nothing is asked of the session or of its
+start, which a pooler refuses or forgets, and nothing that the connection string says is overwritten.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from tocsin.outbox import _sql
@@ -17,9 +22,9 @@ except ModuleNotFoundError as error:
 
 # "tocsin" in ASCII, and one for the outbox: of many that create one table at once, PostgreSQL fails some.
 _LOCK = 0x746F6373696E + 1
-_CONNECT_S = 10
+_DEFAULTS = MappingProxyType({"connect_timeout": "10"})
 # A runner's statements take milliseconds; one that waits for so long waits for a lock that somebody forgot.
-_STATEMENT_MS = 10_000
+_BOUND = "SELECT set_config('statement_timeout', '10s', true) WHERE current_setting('statement_timeout') = '0'"
 
 
 class PostgresOutbox(Outbox):
@@ -48,7 +53,7 @@ class PostgresOutbox(Outbox):
 
     def migrate(self) -> None:
         """See Outbox."""
-        with self._open() as connection, connection.transaction():
+        with self._open() as connection, _bounded(connection):
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             for statement in _sql.tables("postgres"):
                 connection.execute(statement.encode())
@@ -57,13 +62,16 @@ class PostgresOutbox(Outbox):
     def connected(self) -> Iterator[Session]:
         """See Outbox."""
         with self._open() as connection:
-            if connection.execute("SELECT to_regclass(%s)", (_sql.TABLE,)).fetchall() == [(None,)]:
+            with _bounded(connection):
+                found = connection.execute("SELECT to_regclass(%s)", (_sql.TABLE,)).fetchall()
+            if found == [(None,)]:
                 raise OutboxError(f"{self.where} has no table {_sql.TABLE}; `tocsin outbox migrate` makes it")
 
             def run(statement: str, values: Mapping[str, object]) -> tuple[Sequence[Any], int]:
                 try:
-                    cursor = connection.execute(self.spelled(statement).encode(), values)
-                    return (cursor.fetchall() if cursor.description else ()), cursor.rowcount
+                    with _bounded(connection):
+                        cursor = connection.execute(self.spelled(statement).encode(), values)
+                        return (cursor.fetchall() if cursor.description else ()), cursor.rowcount
                 except psycopg.Error as error:
                     raise OutboxUnavailable(f"{self.where}: {type(error).__name__}") from error
 
@@ -86,11 +94,9 @@ class PostgresOutbox(Outbox):
 
     @contextmanager
     def _open(self) -> Iterator["psycopg.Connection[Any]"]:
-        options = f"-c statement_timeout={_STATEMENT_MS}"
         try:
-            connection = psycopg.connect(
-                self._database, autocommit=True, connect_timeout=_CONNECT_S, options=options, prepare_threshold=None
-            )
+            said = conninfo.make_conninfo("", **_DEFAULTS | conninfo.conninfo_to_dict(self._database))
+            connection = psycopg.connect(said, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
             # Its text may quote the connection string.
             raise OutboxUnavailable(f"{self.where}: cannot be reached ({type(error).__name__})") from None
@@ -99,3 +105,11 @@ class PostgresOutbox(Outbox):
                 yield connection
             except psycopg.Error as error:
                 raise OutboxUnavailable(f"{self.where}: {type(error).__name__}") from error
+
+
+@contextmanager
+def _bounded(connection: "psycopg.Connection[Any]") -> Iterator[None]:
+    """A transaction in which no statement waits for long; whoever has set a bound of their own keeps it."""
+    with connection.transaction():
+        connection.execute(_BOUND)
+        yield
