@@ -1,6 +1,7 @@
 """Each database keeps the promises of the outbox."""
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 
@@ -201,7 +202,11 @@ def test_a_lock_that_somebody_forgot_is_not_waited_for_without_end(cluster: Clus
             assert session.delivered(taken, now_s=NOW), "with the same connection"
 
 
-def test_a_delay_into_the_past_is_refused_and_nothing_is_written(file_place: Place) -> None:
-    with file_place.begun() as tx, pytest.raises(OutboxError, match="delay_s = -1: wanted 0 or more"):
-        file_place.outbox.put(tx, "partner", {}, delay_s=-1)
+@pytest.mark.parametrize("delay_s", [-1, math.nan, math.inf, 1e300])
+def test_a_delay_into_the_past_or_without_end_is_refused_and_nothing_is_written(
+    delay_s: float, file_place: Place
+) -> None:
+    wanted = re.escape(f"delay_s = {delay_s}: wanted seconds from 0 to 1000000000")
+    with file_place.begun() as tx, pytest.raises(OutboxError, match=wanted):
+        file_place.outbox.put(tx, "partner", {}, delay_s=delay_s)
     assert take(file_place) is None

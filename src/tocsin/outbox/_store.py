@@ -25,6 +25,9 @@ from tocsin.outbox._message import (
     checked_name,
 )
 
+# 31 years: whatever is longer is no delay, and may be no number that a database keeps.
+_MOST_DELAY_S = 10**9
+
 
 class Executes(Protocol):
     """The caller's transaction: a guard's `tx`, a connection or cursor of the database's driver."""
@@ -161,7 +164,7 @@ class Outbox(ABC):
             content_type: of the body.
             message_id: by which the receiver knows a repetition; by default a new one. A second message under one id
                 is refused by the database.
-            delay_s: not before so many seconds have passed.
+            delay_s: not before so many seconds have passed; at most a billion.
 
         Returns:
             The message id.
@@ -176,8 +179,8 @@ class Outbox(ABC):
     def _row(
         self, destination: str, payload: Payload, content_type: str, message_id: str | None, delay_s: float
     ) -> tuple[str, dict[str, object]]:
-        if delay_s < 0:
-            raise OutboxError(f"delay_s = {delay_s}: wanted 0 or more")
+        if not 0 <= delay_s <= _MOST_DELAY_S:
+            raise OutboxError(f"delay_s = {delay_s}: wanted seconds from 0 to {_MOST_DELAY_S}")
         now_s = time.time()
         return self.spelled(_sql.PUT), {
             "id": new_id() if message_id is None else checked_id(message_id),
