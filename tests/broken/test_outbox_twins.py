@@ -54,6 +54,11 @@ def a_lease_that_never_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_sql, "_TAKE", _sql._TAKE.replace("due_unix_ms = :again", "due_unix_ms = NULL"))
 
 
+def a_taking_that_counts_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    counts_not = _sql._TAKE.replace(", failures = failures + 1", "").replace("failures - 1", "failures")
+    patch.setattr(_sql, "_TAKE", counts_not)
+
+
 def no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_sql, "SETTLE", _sql.SETTLE.replace("attempts = :attempt", ":attempt IS NOT NULL"))
 
@@ -97,6 +102,7 @@ TWINS = [
     Twin(a_message_in_a_transaction_of_its_own, contract.a_message_of_a_transaction_that_is_rolled_back_is_never_sent),
     Twin(a_take_that_only_reads, contract.one_message_is_taken_by_one_of_many),
     Twin(a_lease_that_never_ends, contract.a_lease_that_ends_gives_the_message_to_the_next_one),
+    Twin(a_taking_that_counts_for_nothing, contract.a_taking_that_nobody_settles_counts_as_a_failure),
     Twin(no_fence, contract.whoever_lost_the_lease_settles_nothing),
     Twin(settled_before_it_is_sent, test_runner.test_a_failure_is_sent_again_under_the_same_id_and_a_new_signature),
     Twin(an_id_for_every_sending, test_runner.test_a_failure_is_sent_again_under_the_same_id_and_a_new_signature),

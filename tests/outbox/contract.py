@@ -76,6 +76,20 @@ def a_lease_that_ends_gives_the_message_to_the_next_one(place: Place) -> None:
     assert (second.id, second.attempt) == (message_id, 2)
 
 
+def a_taking_that_nobody_settles_counts_as_a_failure(place: Place) -> None:
+    """Or a message that kills its runners would be sent for ever."""
+    put(place, "partner")
+    failures = []
+    for number in range(4):
+        taken = take(place, now_s=NOW * 2 + number * LEASE_S)
+        assert taken is not None
+        failures.append(taken.failures)
+        if number == 1:
+            with place.outbox.connected() as session:
+                assert session.failed(taken, now_s=NOW, wait_s=0, error="answered 500")
+    assert failures == [0, 1, 2, 3]
+
+
 def whoever_lost_the_lease_settles_nothing(place: Place) -> None:
     put(place, "partner")
     first, second = take(place), take(place, now_s=NOW * 2 + LEASE_S)
@@ -95,5 +109,6 @@ CONTRACT: tuple[Callable[[Place], None], ...] = (
     a_message_is_for_nobody_before_its_commit,
     one_message_is_taken_by_one_of_many,
     a_lease_that_ends_gives_the_message_to_the_next_one,
+    a_taking_that_nobody_settles_counts_as_a_failure,
     whoever_lost_the_lease_settles_nothing,
 )

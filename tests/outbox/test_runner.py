@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from bench.outboxing.places import SECRET
 from bench.outboxing.receiver import STANDARD, Delivery, Receiver, accept, receiving
 from tests.outbox.conftest import Place
-from tests.outbox.contract import put
+from tests.outbox.contract import put, take
 from tocsin.outbox import Kept, OutboxError, OutboxUnavailable, Retries, State
 from tocsin.outbox._delivery import Destination, Sender
 from tocsin.outbox._runner import Options, Runner
@@ -171,6 +171,41 @@ def test_an_error_of_ours_is_a_failed_sending_and_not_the_end(
     assert (found[bad].state, found[bad].error) == (State.WAITING, "not sent: RuntimeError")
     assert found[good].state is State.DELIVERED
     assert "this is a bug in tocsin" in caplog.text
+
+
+@pytest.mark.parametrize(("cut_off", "sent"), [(3, 1), (4, 0)])
+def test_a_sending_whose_runner_was_killed_is_one_of_those_that_a_message_has(
+    cut_off: int, sent: int, file_place: Place
+) -> None:
+    (message_id,) = put(file_place, "partner")
+    with file_place.outbox.connected() as session:
+        for _ in range(cut_off):
+            assert session.take("partner", now_s=time.time(), lease_s=0) is not None
+    with receiving(lambda _: (500, {})) as receiver:
+        Runner(file_place.outbox, [destination(receiver)], AT_ONCE).run_once()
+    assert len(receiver.came) == sent
+    found = kept(file_place)[message_id]
+    error = "answered 500" if sent else "no sending left: the last ones failed, or their runners ended"
+    assert (found.state, found.error) == (State.DEAD, error)
+
+
+@pytest.mark.parametrize("status", [204, 410])
+def test_the_log_tells_no_end_that_the_message_does_not_have(
+    status: int, file_place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def answers(_delivery: Delivery) -> tuple[int, dict[str, str]]:
+        assert take(file_place) is not None, "somebody else, after the lease"
+        return status, {}
+
+    with receiving(answers) as receiver:
+        (message_id,) = put(file_place, "partner")
+        Runner(file_place.outbox, [destination(receiver)], AT_ONCE).run_once()
+    assert kept(file_place)[message_id].state is State.WAITING
+    assert "its lease had ended, and somebody else has it" in caplog.text
+    assert "delivered" not in caplog.text
+    assert "dead" not in caplog.text
 
 
 def test_a_runner_waits_for_a_database_that_is_away(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

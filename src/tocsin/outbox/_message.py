@@ -40,7 +40,8 @@ class Taken:
         content_type: of the body.
         body: as it is sent.
         attempt: how often it has been taken, this time included. It fences: whoever took it earlier settles nothing.
-        failures: how many sendings have failed since it was put, or re-sent by hand.
+        failures: how many sendings have failed since it was put, or re-sent by hand, those included that nobody
+            settled.
     """
 
     id: str

@@ -52,6 +52,10 @@ class Retries:
             if not 0 <= step <= _LONGEST_S:
                 raise OutboxError(f"retry_s holds {step}; wanted seconds from 0 to {_LONGEST_S}")
 
+    def used_up(self, failures: int) -> bool:
+        """Whether so many failures leave no sending."""
+        return failures > len(self.steps_s)
+
     def wait_s(self, failures: int, sent: Sent) -> float | None:
         """How long to wait after a sending that failed; None: the message is dead.
 
@@ -59,7 +63,7 @@ class Retries:
             failures: how many had failed before.
             sent: how this one ended.
         """
-        if sent.gone or failures >= len(self.steps_s):
+        if sent.gone or self.used_up(failures + 1):
             return None
         step = self.steps_s[failures] * (1 - _JITTER + 2 * _JITTER * self.draw())
         return max(step, min(sent.not_before_s, max(self.steps_s)))

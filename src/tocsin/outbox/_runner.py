@@ -117,26 +117,31 @@ class Runner:
         while not self._stop.is_set():
             taken = session.take(destination.name, now_s=time.time(), lease_s=lease_s)
             if taken is not None:
-                self._settle(session, taken, _sent(sender, taken))
+                self._settle(session, taken, self._sent(sender, taken))
             elif until_idle:
                 return
             else:
                 self._stop.wait(self._options.poll_s)
 
+    def _sent(self, sender: Sender, taken: Taken) -> Sent:
+        """Send; an error of ours is a failed sending too, or one message would stop all that come after it."""
+        if self._options.retries.used_up(taken.failures):
+            # Perhaps it is what killed the runners before.
+            return Sent(delivered=False, error="no sending left: the last ones failed, or their runners ended")
+        try:
+            return sender.send(taken)
+        except Exception as error:  # noqa: BLE001  whatever it is, the others go on
+            _LOG.exception("%s to %s: this is a bug in tocsin", taken.id, taken.destination)
+            return Sent(delivered=False, error=f"not sent: {type(error).__name__}")
+
     def _settle(self, session: Session, taken: Taken, sent: Sent) -> None:
-        now_s = time.time()
+        now_s, wait_s = time.time(), None
         if sent.delivered:
             is_ours = session.delivered(taken, now_s=now_s)
-            _LOG.info("%s to %s: delivered at attempt %d", taken.id, taken.destination, taken.attempt)
         else:
             wait_s = self._options.retries.wait_s(taken.failures, sent)
             is_ours = session.failed(taken, now_s=now_s, wait_s=wait_s, error=sent.error)
-            if wait_s is None:
-                _LOG.error("%s to %s: %s; given up, it is dead", taken.id, taken.destination, sent.error)
-            else:
-                _LOG.warning("%s to %s: %s; again in %.0f s", taken.id, taken.destination, sent.error, wait_s)
-        if not is_ours:
-            _LOG.warning("%s to %s: its lease had ended, and somebody else has it", taken.id, taken.destination)
+        _say(taken, sent, wait_s, is_ours=is_ours)
 
     def _prune(self) -> None:
         keep_s = self._options.keep_delivered_s
@@ -150,10 +155,14 @@ class Runner:
             _LOG.warning("what was delivered is not let go of yet: %s", error)
 
 
-def _sent(sender: Sender, taken: Taken) -> Sent:
-    """Send; an error of ours is a failed sending too, or one message would stop all that come after it."""
-    try:
-        return sender.send(taken)
-    except Exception as error:  # noqa: BLE001  whatever it is, the others go on
-        _LOG.exception("%s to %s: this is a bug in tocsin", taken.id, taken.destination)
-        return Sent(delivered=False, error=f"not sent: {type(error).__name__}")
+def _say(taken: Taken, sent: Sent, wait_s: float | None, *, is_ours: bool) -> None:
+    """Log what its row says now, and nothing else."""
+    name = f"{taken.id} to {taken.destination}"
+    if not is_ours:
+        _LOG.warning("%s: %s too late; its lease had ended, and somebody else has it", name, sent.error or "answered")
+    elif sent.delivered:
+        _LOG.info("%s: delivered at attempt %d", name, taken.attempt)
+    elif wait_s is None:
+        _LOG.error("%s: %s; given up, it is dead", name, sent.error)
+    else:
+        _LOG.warning("%s: %s; again in %.0f s", name, sent.error, wait_s)

@@ -1,7 +1,8 @@
 """The table, and what is said about it: the same words for every database, but for how a driver spells values. PURE.
 
 A message that waits has due_unix_ms. Taking it moves that into the future: the lease. A runner that dies leaves it
-there, and the message is due again when the lease ends.
+there, and the message is due again when the lease ends. A taking counts as a failure until it is settled: a message
+that kills its runners is not sent for ever.
 """
 
 import re
@@ -22,12 +23,12 @@ PUT = """
 """
 IS_DUE = "SELECT 1 FROM tocsin_outbox WHERE destination = :destination AND due_unix_ms <= :now LIMIT 1"
 _TAKE = """
-    UPDATE tocsin_outbox SET due_unix_ms = :again, attempts = attempts + 1
+    UPDATE tocsin_outbox SET due_unix_ms = :again, attempts = attempts + 1, failures = failures + 1
     WHERE id = (
         SELECT id FROM tocsin_outbox WHERE destination = :destination AND due_unix_ms <= :now
         ORDER BY due_unix_ms, id LIMIT 1 {locking}
     )
-    RETURNING id, destination, content_type, body, attempts, failures
+    RETURNING id, destination, content_type, body, attempts, failures - 1
 """
 # Only whoever took it last may settle it: `attempts` is the fencing token.
 SETTLE = """
