@@ -1,5 +1,6 @@
 """A service that takes webhooks on a loopback port: it verifies them, keeps them, and answers as a test says."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,11 +97,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving(answers: Answers = accept, *, scheme: Scheme = STANDARD) -> Iterator[Receiver]:
-    """A receiver, reachable at its `url`."""
+def receiving(
+    answers: Answers = accept, *, scheme: Scheme = STANDARD, tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
+    """A receiver, reachable at its `url`: by https with `tls`."""
     server = _Server(("127.0.0.1", 0), _Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver = server.receiver = Receiver(answers, scheme)
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hooks"
+    receiver.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/hooks"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

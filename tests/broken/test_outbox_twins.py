@@ -4,14 +4,14 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.broken.test_guard_twins import Twin
-from tests.outbox import contract, test_runner
+from tests.outbox import contract, test_runner, test_sending
 from tests.outbox.conftest import Place, _sqlite
 from tocsin.outbox import Session, Taken, _sql
 from tocsin.outbox._delivery import Sender
@@ -59,6 +59,10 @@ def a_taking_that_counts_for_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_sql, "_TAKE", counts_not)
 
 
+def no_deadline(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("tocsin.outbox._delivery.fail_after", nullcontext)
+
+
 def no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_sql, "SETTLE", _sql.SETTLE.replace("attempts = :attempt", ":attempt IS NOT NULL"))
 
@@ -103,6 +107,7 @@ TWINS = [
     Twin(a_take_that_only_reads, contract.one_message_is_taken_by_one_of_many),
     Twin(a_lease_that_never_ends, contract.a_lease_that_ends_gives_the_message_to_the_next_one),
     Twin(a_taking_that_counts_for_nothing, contract.a_taking_that_nobody_settles_counts_as_a_failure),
+    Twin(no_deadline, test_sending.test_an_answer_that_never_ends_is_cut_off_and_settled),
     Twin(no_fence, contract.whoever_lost_the_lease_settles_nothing),
     Twin(settled_before_it_is_sent, test_runner.test_a_failure_is_sent_again_under_the_same_id_and_a_new_signature),
     Twin(an_id_for_every_sending, test_runner.test_a_failure_is_sent_again_under_the_same_id_and_a_new_signature),

@@ -247,6 +247,7 @@ def test_what_was_delivered_is_let_go_of_in_time(file_place: Place) -> None:
         ({"url": "https://user:canary@partner.example/"}, "without user, password and fragment"),
         ({"url": "https://[::1/"}, "wanted https://host/path"),
         ({"url": "https://partner.example:x/"}, "wanted https://host/path"),
+        ({"url": "https://partner.example/hooks\n"}, "wanted https://host/path"),
         ({"timeout_s": 0}, "wanted more than 0, at most 60"),
         ({"workers": 65}, "wanted 1 to 64"),
         ({"name": "A"}, "wanted 1 to 64 of a-z"),

@@ -89,7 +89,6 @@ def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(
         format="%(asctime)s %(message)s", level=logging.WARNING if args.quiet else logging.INFO, stream=sys.stderr
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it names URLs
     _say_who_is_left_out(args, {one.name for one in destinations})
     runner = Runner(outbox, destinations, config.options())
     if args.once:

@@ -1,11 +1,13 @@
 """Sends one message: signed afresh with each sending, under an id that stays the same.
 
-Rule: only a 2xx is a delivery. What the receiver answers is read no further than its headers, so that no answer can
-fill the memory; no redirect is followed, for it would carry the message to somebody who was not named.
+Rule: only a 2xx is a delivery, and a sending ends in time, whatever its receiver does. What that answers is read no
+further than its headers, so that no answer can fill the memory; no redirect is followed, for it would carry the message
+to somebody who was not named.
 """
 
 import email.utils
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,8 @@ from tocsin.signing import Scheme, SchemeError, Secret
 
 try:
     import httpx
+    from anyio import fail_after
+    from anyio.from_thread import start_blocking_portal
 
     from tocsin.signing.clients.httpx import SignatureAuth
 except ModuleNotFoundError as error:
@@ -37,7 +41,7 @@ class Destination:
         url: https; http to this machine alone.
         scheme: how they are signed. The message id goes into the header that the scheme signs, if it signs one.
         secret: of that scheme.
-        timeout_s: how long to wait for a connection, and for each part of an answer.
+        timeout_s: how long a sending may take, from the look for its host's address to the end of the answer's headers.
         workers: how many messages are sent to it at once.
 
     Raises:
@@ -63,7 +67,7 @@ class Destination:
 
 
 class Sender:
-    """Sends to one destination; for any number of threads.
+    """Sends to one destination, inside its context; for any number of threads.
 
     Args:
         destination: where to.
@@ -72,45 +76,60 @@ class Sender:
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
         try:
-            auth = SignatureAuth(destination.scheme, destination.secret)
+            self._auth = SignatureAuth(destination.scheme, destination.secret)
         except SchemeError as error:
             raise OutboxError(f"{destination.name}: {error}") from None
         rule = destination.scheme.message_id
         self._id_header = None if rule is None else rule.header
-        self._client = httpx.Client(
-            auth=auth,
-            timeout=destination.timeout_s,
-            limits=httpx.Limits(max_connections=destination.workers),
-            follow_redirects=False,
-        )
+        # No httpx.Client: it goes through the proxies of the environment, keeps cookies, and logs URLs.
+        self._transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=destination.workers))
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
+        # On an event loop, for only there everything can be cut off: the look for an address, each of several
+        # addresses, an answer that comes octet after octet. A socket's own timeout begins anew with each of these.
+        self._portal = self._opened.enter_context(start_blocking_portal())
+        self._opened.enter_context(self._portal.wrap_async_context_manager(self._transport))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._client.close()
+        self._opened.close()
 
     def send(self, message: Taken) -> Sent:
-        """Send once. Whatever goes wrong is told by what is returned."""
-        # draft-ietf-httpapi-idempotency-key-header-07 section 2.1: a structured field of type string.
-        headers = {"Content-Type": message.content_type, "Idempotency-Key": f'"{message.id}"'}
-        if self._id_header is not None:
-            headers[self._id_header] = message.id
-        request = self._client.build_request("POST", self._destination.url, content=message.body, headers=headers)
+        """Send once, for at most `timeout_s`. Whatever goes wrong is told by what is returned."""
         try:
-            response = self._client.send(request, stream=True)
+            return _judged(self._portal.call(self._answer, self._signed(message)))
+        except TimeoutError:
+            return Sent(delivered=False, error=f"no answer within {self._destination.timeout_s:g} s")
         except httpx.HTTPError as error:
             # The text of some names the URL, which may hold a token.
             return Sent(delivered=False, error=f"no answer: {type(error).__name__}")
         except SchemeError as error:
             return Sent(delivered=False, error=f"cannot be signed: {error}")
-        response.close()
-        return _judged(response)
+
+    def _signed(self, message: Taken) -> httpx.Request:
+        # draft-ietf-httpapi-idempotency-key-header-07 section 2.1: a structured field of type string.
+        headers = {
+            "User-Agent": "tocsin",
+            "Content-Type": message.content_type,
+            "Idempotency-Key": f'"{message.id}"',
+        }
+        if self._id_header is not None:
+            headers[self._id_header] = message.id
+        request = httpx.Request("POST", self._destination.url, content=message.body, headers=headers)
+        return next(self._auth.auth_flow(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        """Its status and headers. Raises TimeoutError, httpx.HTTPError."""
+        with fail_after(self._destination.timeout_s):
+            response = await self._transport.handle_async_request(request)
+        await response.aclose()
+        return response
 
 
-def _judged(response: "httpx.Response") -> Sent:
+def _judged(response: httpx.Response) -> Sent:
     if response.is_success:
         return Sent(delivered=True)
     status = response.status_code
@@ -131,8 +150,9 @@ def _retry_after_s(value: str) -> float:
 def _check_url(name: str, url: str) -> None:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
+        # The host that is sent to: urlsplit passes over characters that httpx refuses.
+        host, _ = httpx.URL(url).host, parts.port
+    except (ValueError, httpx.InvalidURL):
         raise OutboxError(f"{name}: url: wanted https://host/path") from None
     if parts.username is not None or parts.fragment:
         raise OutboxError(f"{name}: url: wanted it without user, password and fragment")

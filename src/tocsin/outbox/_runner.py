@@ -21,8 +21,7 @@ from tocsin.outbox._store import Outbox, Session
 
 _LOG = logging.getLogger("tocsin.outbox")
 _DAY_S = 24 * 3600
-# A sending has four waits of at most timeout_s: for a connection, TLS, writing and the answer's headers.
-_WAITS = 4
+# A lease is longer than a sending by so much: for the database, before and after it, and for clocks that differ.
 _MARGIN_S = 5.0
 _AGAIN_S = 1.0
 _PRUNE_EVERY_S = 60.0
@@ -113,7 +112,7 @@ class Runner:
                 return
 
     def _drain(self, session: Session, destination: Destination, sender: Sender, *, until_idle: bool) -> None:
-        lease_s = _WAITS * destination.timeout_s + _MARGIN_S
+        lease_s = destination.timeout_s + _MARGIN_S
         while not self._stop.is_set():
             taken = session.take(destination.name, now_s=time.time(), lease_s=lease_s)
             if taken is not None:
