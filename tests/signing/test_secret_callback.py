@@ -19,7 +19,7 @@ def test_a_callback_gives_the_secret_as_a_provider_writes_it_and_is_called_once(
 
 
 def test_a_callback_that_returns_no_bytes_is_refused_without_showing_what_it_returned() -> None:
-    with pytest.raises(SchemeError, match="the callback for a secret returned str; wanted bytes") as caught:
+    with pytest.raises(SchemeError, match="the secret is of type str; wanted bytes") as caught:
         Secret.from_callback(lambda: "0123456789abcdef")  # type: ignore[arg-type,return-value]
     shown = [str(value) for entry in caught.traceback for value in entry.frame.f_locals.values()]
     assert not any("0123456789abcdef" in text for text in shown if "def test" not in text)

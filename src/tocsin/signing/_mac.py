@@ -17,12 +17,16 @@ class KeyedHash:
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, octets: bytes, hash_name: str) -> None:
-        plain = hashlib.new(hash_name)
-        if len(octets) > plain.block_size:
-            octets = hashlib.new(hash_name, octets).digest()
-        block = octets.ljust(plain.block_size, b"\0")
-        self._inner = hashlib.new(hash_name, block.translate(_INNER))
-        self._outer = hashlib.new(hash_name, block.translate(_OUTER))
+        try:
+            plain = hashlib.new(hash_name)
+            if len(octets) > plain.block_size:
+                octets = hashlib.new(hash_name, octets).digest()
+            octets = octets.ljust(plain.block_size, b"\0")
+            self._inner = hashlib.new(hash_name, octets.translate(_INNER))
+            self._outer = hashlib.new(hash_name, octets.translate(_OUTER))
+        finally:
+            # A hash that this OpenSSL does not have is raised here, and a traceback that shows locals sees this frame.
+            del octets
 
     def digest(self, pieces: Iterable[bytes]) -> bytes:
         """The MAC of the pieces' concatenation."""

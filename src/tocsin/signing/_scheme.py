@@ -284,9 +284,12 @@ class Scheme:
         Raises:
             SchemeError: see Secret.decode.
         """
-        return Secret.decode(
-            text, encoding=self.secret_encoding, prefix=self.secret_prefix, key_id=key_id, allow_short=allow_short
-        )
+        encoding, prefix = self.secret_encoding, self.secret_prefix
+        try:
+            return Secret.decode(text, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+        finally:
+            # What is raised passes through this frame, and a traceback may show its locals.
+            del text
 
     def covers(self, component: str) -> bool:
         """Whether changing a component breaks the signature.

@@ -1,13 +1,16 @@
 """Secret: octets that can sign and verify, and cannot be printed. PURE, but for asking `_sources` where told to.
 
-Rule: nothing that a log, a traceback with locals or a debugger's summary shows of a Secret holds its octets.
+Rule: nothing that a log, a traceback with locals or a debugger's summary shows of a Secret holds its octets. A frame
+that something may be raised in, or through, lets go of them first.
 """
 
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from tocsin.signing._errors import SchemeError
@@ -17,7 +20,10 @@ from tocsin.signing._sources import read_env, read_file
 
 # 128 bits. NIST SP 800-131A rev. 2 section 10 disallows HMAC keys below 112; 16 octets is the first round size above.
 MIN_SECRET_BYTES = 16
-SECRET_ENCODINGS = ("utf8", "hex", "base64")
+_DECODERS: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
+    {"utf8": bytes, "hex": binascii.unhexlify, "base64": partial(b64decode, validate=True)}
+)
+SECRET_ENCODINGS = tuple(_DECODERS)
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+~-]{0,127}")
 
 
@@ -37,7 +43,7 @@ class Secret:
 
     def __init__(self, octets: bytes, key_id: str | None = None, *, allow_short: bool = False) -> None:
         self.key_id = key_id  # First, so that a half-built secret in a traceback has a repr too.
-        fault = _fault(len(octets), key_id, allow_short=allow_short)
+        fault = _fault(octets, key_id, allow_short=allow_short)
         if fault:
             # A traceback that shows locals is about to see this frame.
             del octets
@@ -69,7 +75,7 @@ class Secret:
             SchemeError: the prefix is not there, the text is not in that encoding, or see Secret.
         """
         octets, fault = _decoded(text, encoding, prefix)
-        fault = fault or _fault(len(octets), key_id, allow_short=allow_short)
+        fault = fault or _fault(octets, key_id, allow_short=allow_short)
         if fault:
             del text, octets
             raise SchemeError(fault)
@@ -124,14 +130,9 @@ class Secret:
         It is called once, now. For secrets that change while a service runs, see the `keys` of the middlewares.
 
         Raises:
-            SchemeError: it returns no bytes, or see `decode`. What it raises itself goes through.
+            SchemeError: see `decode`. What it raises itself goes through.
         """
-        text: object = fetch()
-        if not isinstance(text, bytes):
-            kind = type(text).__name__
-            del text
-            raise SchemeError(f"the callback for a secret returned {kind}; wanted bytes")
-        return cls.decode(text, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+        return cls.decode(fetch(), encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
 
     def keyed(self, hash_name: str) -> KeyedHash:
         """The HMAC under this secret; its state is computed once."""
@@ -152,9 +153,12 @@ class Secret:
         if last is not None and last[0] == derivation:
             return last[1]
         key = prefix + self._octets
-        for step in chain:
-            key = KeyedHash(key, hash_name).digest((step,))
-        keyed = KeyedHash(key, hash_name)
+        try:
+            for step in chain:
+                key = KeyedHash(key, hash_name).digest((step,))
+            keyed = KeyedHash(key, hash_name)
+        finally:
+            del key
         # In one store: another thread sees either derivation with its own key.
         self._derived = (derivation, keyed)
         return keyed
@@ -169,19 +173,30 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} is not pickled or copied; pass it on, or load it again")
 
+    # Every object has one, which returns what stands in the slots.
+    __getstate__ = __reduce__
 
-def _fault(length: int, key_id: str | None, *, allow_short: bool) -> str:
+
+def _fault(octets: object, key_id: object, *, allow_short: bool) -> str:
+    """What is wrong with a secret; it raises nothing, for its frame holds the octets."""
+    if not isinstance(octets, bytes):
+        return f"the secret is of type {type(octets).__name__}; wanted bytes"
+    length = len(octets)
     if length == 0:
         return "the secret is empty: everybody could sign"
     if length < MIN_SECRET_BYTES and not allow_short:
         return f"the secret has {length} bytes; wanted at least {MIN_SECRET_BYTES}, or allow_short if it cannot change"
-    if key_id is not None and not _KEY_ID.fullmatch(key_id):
+    if key_id is not None and not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
         return f"key id {key_id!r}: wanted up to 128 of A-Z a-z 0-9 . _ : / @ + ~ - and a letter or digit first"
     return ""
 
 
-def _decoded(text: bytes, encoding: str, prefix: str) -> tuple[bytes, str]:
-    """The octets, and what is wrong with the text."""
+def _decoded(text: object, encoding: str, prefix: object) -> tuple[bytes, str]:
+    """The octets, and what is wrong with the text; it raises nothing, as above."""
+    if not isinstance(text, bytes):
+        return b"", f"the secret is of type {type(text).__name__}; wanted bytes"
+    if not isinstance(prefix, str):
+        return b"", f"secret_prefix = {prefix!r}: wanted a string"
     if encoding not in SECRET_ENCODINGS:
         return b"", unknown("secret_encoding", encoding, SECRET_ENCODINGS)
     marker = prefix.encode("utf-8")
@@ -189,8 +204,6 @@ def _decoded(text: bytes, encoding: str, prefix: str) -> tuple[bytes, str]:
         return b"", f"the secret does not begin with {prefix!r}"
     rest = text[len(marker) :]
     try:
-        if encoding == "hex":
-            return binascii.unhexlify(rest), ""
-        return (b64decode(rest, validate=True) if encoding == "base64" else rest), ""
+        return _DECODERS[encoding](rest), ""
     except ValueError:
         return b"", f"the secret is not {encoding}"

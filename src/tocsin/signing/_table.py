@@ -92,22 +92,30 @@ def secret_from_table(
     Raises:
         SchemeError: no or several sources, one that cannot be read, or see Secret.decode.
     """
-    kind, source = _secret_source(table.get("secret"))
-    if scheme is None and "preset" in table:
-        scheme = preset(_text(table, "preset"))
-    written = ("utf8", "") if scheme is None else (scheme.secret_encoding, scheme.secret_prefix)
-    encoding = _text(table, "secret_encoding") if "secret_encoding" in table else written[0]
-    prefix = _text(table, "secret_prefix") if "secret_prefix" in table else written[1]
-    key_id = _text(table, "key_id") if "key_id" in table else None
-    if kind == "env":
-        return Secret.from_env(source, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
-    if kind == "file":
-        path = folder / source
-        return Secret.from_file(path, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
-    if not allow_value:
-        raise SchemeError(f"secret = {{ value = ... }} is only for loopback targets; {_WANTED}")
-    octets = source.encode("utf-8")
-    return Secret.decode(octets, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+    kind, source, fault = _secret_source(table.get("secret"))
+    # A traceback that shows locals sees this frame and those below it: none holds a literal secret by then.
+    table = {key: value for key, value in table.items() if key != "secret"}
+    try:
+        if fault:
+            raise SchemeError(fault)
+        if scheme is None and "preset" in table:
+            scheme = preset(_text(table, "preset"))
+        written = ("utf8", "") if scheme is None else (scheme.secret_encoding, scheme.secret_prefix)
+        encoding = _text(table, "secret_encoding") if "secret_encoding" in table else written[0]
+        prefix = _text(table, "secret_prefix") if "secret_prefix" in table else written[1]
+        key_id = _text(table, "key_id") if "key_id" in table else None
+        if kind == "env":
+            return Secret.from_env(source, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+        if kind == "file":
+            path = folder / source
+            return Secret.from_file(path, encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short)
+        if not allow_value:
+            raise SchemeError(f"secret = {{ value = ... }} is only for loopback targets; {_WANTED}")
+        return Secret.decode(
+            source.encode("utf-8"), encoding=encoding, prefix=prefix, key_id=key_id, allow_short=allow_short
+        )
+    finally:
+        del source
 
 
 def _text(table: Mapping[str, object], key: str) -> str:
@@ -139,13 +147,13 @@ def _message_id(value: object) -> MessageId:
     raise SchemeError(f'message_id = {value!r}: wanted {{ header = "Name" }} or {{ pointer = "/id" }}')
 
 
-def _secret_source(value: object) -> tuple[str, str]:
-    if value is None:
-        raise SchemeError(f"[signing] has no secret; {_WANTED}")
+def _secret_source(value: object) -> tuple[str, str, str]:
+    """The kind of a source, what stands under it, and what is wrong; it raises nothing, for its frame holds both."""
     if isinstance(value, Mapping) and len(value) == 1:
         [(kind, source)] = value.items()
         if kind not in _SECRET_SOURCES:
-            raise SchemeError(unknown("key in secret", str(kind), _SECRET_SOURCES))
+            return "", "", unknown("key in secret", str(kind), _SECRET_SOURCES)
         if isinstance(source, str):
-            return kind, source
-    raise SchemeError(f"secret is not one source; {_WANTED}")
+            return kind, source, ""
+    found = "[signing] has no secret" if value is None else "secret is not one source"
+    return "", "", f"{found}; {_WANTED}"
