@@ -29,10 +29,12 @@ SECRETS = {"standard-webhooks": WHSEC, "svix": WHSEC, "adyen": ADYEN_HEX}
 DIFFERENCES = Path(__file__).parents[2] / "docs" / "signing.md"
 
 
-def ours(preset: str, *headers: tuple[str, str], body: bytes = BODY, target: str = "/hook") -> Verified:
+def ours(
+    preset: str, *headers: tuple[str, str], body: bytes = BODY, target: str = "/hook", method: str = "POST"
+) -> Verified:
     scheme = PRESETS[preset]
     secret = scheme.decode_secret(SECRETS.get(preset, PLAIN).encode(), key_id="key-1")
-    return verify(Message("POST", target, headers, body, ORIGIN), scheme, KeyRing.of(secret), now=time.time())
+    return verify(Message(method, target, headers, body, ORIGIN), scheme, KeyRing.of(secret), now=time.time())
 
 
 def hex_mac(base: bytes, hash_name: str = "sha256") -> str:
@@ -214,6 +216,19 @@ def difference_hubspot_escapes_in_the_url(oracle: Oracle) -> None:
     assert not signature.is_valid(value, PLAIN, BODY.decode(), f"{ORIGIN}/hook?e=a%40b", "POST", "v3", at)
 
 
+def difference_hubspot_end_of_the_url_in_the_body(oracle: Oracle) -> None:
+    """hubspot-api-client: the end of a signed URL may stand in the body; we want a body that no URL can end with."""
+    at = str(int(time.time()) * 1000)
+    value = b64_mac(f"GET{ORIGIN}/crm?objectId=331{at}".encode())
+    signature = oracle("hubspot.utils.signature").Signature
+    for url, body in ((f"{ORIGIN}/crm?objectId=331", ""), (f"{ORIGIN}/crm?objectId=33", "1")):
+        assert signature.is_valid(value, PLAIN, body, url, "GET", "v3", at)
+    headers = (("X-HubSpot-Signature-v3", value), ("X-HubSpot-Request-Timestamp", at))
+    ours("hubspot-v3", *headers, body=b"", target="/crm?objectId=331", method="GET")
+    with pytest.raises(Malformed, match="begins with a character of a URL"):
+        ours("hubspot-v3", *headers, body=b"1", target="/crm?objectId=33", method="GET")
+
+
 def difference_paddle_test_mode(oracle: Oracle) -> None:
     """paddle-python-sdk: TEST_MODE=1 in the environment switches the time test off; nothing does so here."""
     notifications = oracle("paddle_billing.Notifications")
@@ -246,6 +261,19 @@ def difference_square_empty_body(oracle: Oracle) -> None:
         request_body="", signature_header=value, signature_key=PLAIN, notification_url=f"{ORIGIN}/hook"
     )
     ours("square", ("x-square-hmacsha256-signature", value), body=b"")
+
+
+def difference_square_end_of_the_url_in_the_body(oracle: Oracle) -> None:
+    """squareup: the end of a signed URL may stand in the body; we want a body that no URL can end with."""
+    value = b64_mac(f"{ORIGIN}/hook?at=12".encode() + BODY)
+    helper = oracle("square.utils.webhooks_helper")
+    for url, body in ((f"{ORIGIN}/hook?at=12", BODY), (f"{ORIGIN}/hook?at=1", b"2" + BODY)):
+        assert helper.verify_signature(
+            request_body=body.decode(), signature_header=value, signature_key=PLAIN, notification_url=url
+        )
+    ours("square", ("x-square-hmacsha256-signature", value), target="/hook?at=12")
+    with pytest.raises(Malformed, match="begins with a character of a URL"):
+        ours("square", ("x-square-hmacsha256-signature", value), target="/hook?at=1", body=b"2" + BODY)
 
 
 def difference_razorpay_non_ascii_signature(oracle: Oracle) -> None:

@@ -186,6 +186,16 @@ def test_an_id_outside_the_body_leaves_the_bodies_that_are_no_object() -> None:
     assert set(fact(finding, "statuses")) == NO_OBJECTS
 
 
+def test_a_body_that_cannot_be_signed_behind_the_url_is_left_out() -> None:
+    class ByUrl(Shop):
+        def content(self, asked: Asked) -> bytes:
+            return f"{self.base_url}{asked.target}".encode() + asked.body
+
+    finding = ask(CHECK, ByUrl(), signing={"content": "{url}{body}"})
+    assert finding.verdict is Verdict.NOT_OBSERVED
+    assert set(fact(finding, "statuses")) == ODD | NO_OBJECTS - {"body: a number", "body: null"}
+
+
 def test_ids_are_found_wherever_they_stand_by_what_changes_with_them() -> None:
     class Deep(Shop):
         def parse(self, asked: Asked) -> dict[str, Any] | None:

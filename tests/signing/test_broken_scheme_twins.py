@@ -46,6 +46,7 @@ HAWK = _named_tests("test_hawk")
 
 def with_part(owner: object, name: str, replacement: object) -> Callable[..., Verified]:
     """The real verify with one of its parts replaced."""
+    assert hasattr(owner, name), f"{name} is no part: the twin would fail for that"
 
     def twin(message: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> Verified:
         with pytest.MonkeyPatch.context() as patch:
@@ -143,6 +144,18 @@ TWINS: dict[str, tuple[Callable[..., Verified], Callable[..., None], tuple[Any, 
         with_part(_components, "public_url", by_the_host_header),
         ORIGIN.test_the_host_header_plays_no_part_and_another_origin_does_not_verify,
         (PROVIDERS.PRESETS["square"],),
+        {},
+    ),
+    "lets a body begin like a URL": (
+        with_part(_components, "_ENDS_A_URL", frozenset()),
+        PROVIDERS.test_nothing_can_move_between_a_signed_url_and_the_body_behind_it,
+        (PROVIDERS.HUBSPOT, b""),
+        {},
+    ),
+    "lets a URL end like a list begins": (
+        with_part(_components, "_BRACKET", "\n"),
+        PROVIDERS.test_nothing_can_move_between_a_signed_url_and_the_body_behind_it,
+        (PROVIDERS.HUBSPOT, b'[{"eventId":1}]'),
         {},
     ),
     "lets Amazon's headers be added": (

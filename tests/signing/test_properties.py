@@ -63,6 +63,10 @@ targets = st.builds(
 )
 
 
+# What may stand right behind a signed URL.
+json_like = st.one_of(st.just(b""), st.binary(max_size=200).map(lambda rest: b"{" + rest))
+
+
 def json_octets(document: object) -> bytes:
     return json.dumps(document).encode()
 
@@ -105,7 +109,8 @@ BODIES: dict[str, st.SearchStrategy[bytes]] = {
 def honest(draw: st.DrawFn, scheme: Scheme) -> Message:
     """A message that a sender could send under a scheme, before it is signed."""
     identifier = draw(words)
-    body = draw(BODIES.get(scheme.name, st.binary(max_size=200)))
+    usual = json_like if scheme.compiled.content.joins_url_and_body else st.binary(max_size=200)
+    body = draw(BODIES.get(scheme.name, usual))
     target = draw(targets)
     if scheme.name == "twilio-json":
         target += ("&" if "?" in target else "?") + "bodySHA256=" + hashlib.sha256(body).hexdigest()

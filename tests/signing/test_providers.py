@@ -14,6 +14,7 @@ from tocsin.signing import (
     Malformed,
     Message,
     Rejected,
+    Scheme,
     SchemeError,
     Secret,
     Verified,
@@ -31,6 +32,13 @@ ADYEN = PRESETS["adyen"]
 TWILIO = PRESETS["twilio"]
 TWILIO_JSON = PRESETS["twilio-json"]
 HUBSPOT = PRESETS["hubspot-v3"]
+SQUARE = PRESETS["square"]
+# The scheme that is bare, the one that has a shape, and one that has neither.
+JOINED = (
+    SQUARE,
+    HUBSPOT,
+    Scheme(name="joined", content="{url}{body}", value="t={timestamp},s={signature}", item_separator=","),
+)
 
 
 def adyen_item(**changes: object) -> dict[str, Any]:
@@ -122,17 +130,40 @@ def test_a_url_without_one_digest_is_neither_signed_nor_verified(verify: Verifie
 
 @pytest.mark.parametrize("target", ['/hook?a={"', "/hook\u00e9", "/a b", "/a\\b"])
 def test_a_signed_url_has_only_the_characters_of_a_url(verify: Verifier, target: str) -> None:
-    """So that no octet of a JSON body can move to the URL that stands right before it."""
+    """So that no octet of a JSON object can move to the URL that stands right before it."""
     whole = signed_message(Message("POST", "/hook", (), b'{"id":1}', ORIGIN), HUBSPOT, SECRET, now=NOW)
     with pytest.raises(Malformed, match="a character that no URL has"):
         verify(replace(whole, target=target), HUBSPOT, KEYS, now=NOW)
 
 
-def test_a_square_body_cannot_lend_its_first_byte_to_the_url(verify: Verifier) -> None:
-    square = PRESETS["square"]
-    whole = signed_message(Message("POST", "/hook", (), b'{"event_id":"e"}', ORIGIN), square, SECRET, now=NOW)
-    with pytest.raises(Malformed):
-        verify(replace(whole, target="/hook{", body=whole.body[1:]), square, KEYS, now=NOW)
+@pytest.mark.parametrize("body", [b"", b'{"event_id":"e"}', b'[{"eventId":1}]', b' {"id":1}', b'"text"'])
+@pytest.mark.parametrize("scheme", JOINED, ids=lambda scheme: scheme.name)
+def test_nothing_can_move_between_a_signed_url_and_the_body_behind_it(
+    verify: Verifier, scheme: Scheme, body: bytes
+) -> None:
+    """HubSpot's and Square's packages take objectId=33 with the body "1" under the signature of objectId=331."""
+    message = Message("POST", "/crm?portalId=2&objectId=331", (), body, ORIGIN)
+    whole = signed_message(message, scheme, SECRET, now=NOW)
+    verify(whole, scheme, KEYS, now=NOW)
+    octets = whole.target.encode() + body
+    for end in range(len(octets) + 1):
+        if end != len(whole.target):
+            with pytest.raises(Malformed):
+                verify(replace(whole, target=octets[:end].decode(), body=octets[end:]), scheme, KEYS, now=NOW)
+
+
+@pytest.mark.parametrize(("target", "body"), [("/crm", b"a=1"), ("/crm", b"7"), ("/crm?a[]=1", b""), ("/crm[", b"{}")])
+@pytest.mark.parametrize("scheme", JOINED, ids=lambda scheme: scheme.name)
+def test_a_body_that_could_have_ended_the_url_before_it_is_not_signed(scheme: Scheme, target: str, body: bytes) -> None:
+    with pytest.raises(SchemeError, match=r"the message cannot be signed: .* is signed right behind"):
+        signed_message(Message("POST", target, (), body, ORIGIN), scheme, SECRET, now=NOW)
+
+
+def test_a_body_that_stands_apart_from_the_url_begins_as_it_likes(verify: Verifier) -> None:
+    for content in ("{url}\n{body}", "{body}{url}", "{method}{body}{url}"):
+        apart = Scheme(name="apart", content=content)
+        whole = signed_message(Message("POST", "/crm?a[]=1", (), b"a=1", ORIGIN), apart, SECRET, now=NOW)
+        verify(whole, apart, KEYS, now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,8 @@ NOW = 1_700_000_000
 GITHUB = PRESETS["github"]
 STRIPE = PRESETS["stripe"]
 V1 = PRESETS["tocsin-v1"]
-AROUND = Scheme(name="around", content="{method}{url}{body}{timestamp}", timestamp_header="X-Time")
+AROUND = Scheme(name="around", content="{method}{url}\n{body}{timestamp}", timestamp_header="X-Time")
+JOINED = Scheme(name="joined", content="{method}{url}{body}{timestamp}", timestamp_header="X-Time")
 EVENT = Scheme(name="event", content="{header:X-Event}.{body}")
 SCHEMES = (GITHUB, STRIPE, V1, AROUND, EVENT)
 ORDER = Message(
@@ -114,6 +116,23 @@ def verdict(how: Callable[..., Verified], message: Message, scheme: Scheme) -> t
     except Rejected as rejected:
         return rejected.kind, str(rejected)
     return "Verified", found.signed_content_digest.hex()
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/order?x=1", ORDER.body),
+        ("/order?x=", b"1" + ORDER.body),
+        ("/order", b"?x=1" + ORDER.body),
+        ("/order?x[", b""),
+    ],
+)
+def test_nothing_can_move_between_the_url_and_a_body_in_pieces(target: str, body: bytes) -> None:
+    moved = replace(signed(JOINED), target=target, body=body)
+    said = verdict(verify, moved, JOINED)
+    assert said[0] == ("Verified" if body == ORDER.body else "Malformed")
+    for size in (1, 5, 100):
+        assert verdict(partial(streamed, size=size), moved, JOINED) == said
 
 
 def test_a_head_that_cannot_verify_is_rejected_before_the_body() -> None:

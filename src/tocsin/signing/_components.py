@@ -47,9 +47,12 @@ DATE_CHARACTERS = 8
 # A nonce is a random text: 255 visible characters are room for every known form.
 MAX_NONCE_CHARACTERS = 255
 NONCE_WANTED = f"1 to {MAX_NONCE_CHARACTERS} visible ASCII characters"
-# RFC 3986 section 2: the characters of a URI. Bodies that begin with "{" cannot lend it their first octets then, nor
-# take its last ones, where a scheme signs both without anything between them.
+# RFC 3986 section 2: the characters of a URI.
 _URI = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+_URI_OCTETS = frozenset(bytes([octet]) for octet in range(256) if _URI.fullmatch(chr(octet)))
+# Not raw in a path or a query by RFC 3986, though many send it there; lists in JSON begin with it.
+_BRACKET = "["
+_ENDS_A_URL = _URI_OCTETS - {_BRACKET.encode()}
 # What HubSpot undoes in the URL before it signs: the last section of its page on validating requests.
 _HUBSPOT_ESCAPES = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)")
 
@@ -149,6 +152,19 @@ def hubspot_url(message: Message) -> str:
     url = public_url(message)
     # Most URLs have no escapes, and looking for one is much cheaper than a substitution of nothing.
     return _HUBSPOT_ESCAPES.sub(_unescaped, url) if "%" in url else url
+
+
+def body_after_url(message: Message) -> bytes:
+    """The body, where a scheme signs it right behind the URL: what begins it cannot be in such a URL.
+
+    Raises:
+        Malformed: the URL and the body could be cut elsewhere under the same signature.
+    """
+    if message.body[:1] in _ENDS_A_URL:
+        raise Malformed("the body", "begins with a character of a URL, and is signed right behind one")
+    if _BRACKET in message.target:
+        raise Malformed("the target", f"holds {_BRACKET!r}, which could begin the body that is signed right behind it")
+    return message.body
 
 
 def _url_with_digest(source: Source, name: str) -> bytes:

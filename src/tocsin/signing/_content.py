@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
-from tocsin.signing._components import PLAIN_COMPONENTS, Component, Parameters, Reader, Source
+from tocsin.signing._components import PLAIN_COMPONENTS, Component, Parameters, Reader, Source, body_after_url
 from tocsin.signing._errors import Malformed, SchemeError
 from tocsin.signing._http_signatures import SIGNATURE_BASE, plain_component
 from tocsin.signing._message import Message
@@ -19,6 +20,9 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
 _COVERED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"body": ("body", "body_sha256"), "path": ("path", "target", "url"), "query": ("query", "target", "url")}
 )
+_URLS = frozenset({"url", "hubspot_url"})
+_BODY = Placeholder("body")
+_BODY_AFTER_URL: tuple[Reader, str] = (lambda source, _argument: body_after_url(source.message), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Content:
     Args:
         parts: literals, and what reads a component.
         literals: what stands before, between and after the components.
+        joins_url_and_body: whether nothing stands between a URL and the body.
         components: their names, as the content spells them.
         covered: their names, and the names of the plain components that they stand for.
         fields: the place among the parts and the delimiters of each field of the body.
@@ -38,6 +43,7 @@ class Content:
 
     parts: tuple[bytes | tuple[Reader, str], ...]
     literals: tuple[str, ...]
+    joins_url_and_body: bool
     components: tuple[str, ...]
     covered: tuple[str, ...]
     fields: tuple[tuple[int, str, tuple[bytes, bytes]], ...]
@@ -69,9 +75,11 @@ class Content:
             raise SchemeError(f"content = {template!r} signs a component twice; wanted each once")
         kinds = [COMPONENTS[part.kind] for part in placeholders]
         literals = _literals(parsed)
+        is_joined = _is_joined(names, literals)
         return cls(
-            parts=tuple(_part(part) for part in parsed),
+            parts=tuple(_BODY_AFTER_URL if is_joined and part == _BODY else _part(part) for part in parsed),
             literals=literals,
+            joins_url_and_body=is_joined,
             components=names,
             covered=_covered(names, kinds, chosen, digest_header),
             fields=tuple(
@@ -150,6 +158,13 @@ def _literals(parsed: tuple[str | Placeholder, ...]) -> tuple[str, ...]:
         else:
             literals[-1] = part
     return tuple(literals)
+
+
+def _is_joined(names: tuple[str, ...], literals: tuple[str, ...]) -> bool:
+    return any(
+        name in _URLS and after == "body" and not literals[index]
+        for index, (name, after) in enumerate(pairwise(names), start=1)
+    )
 
 
 def _part(part: str | Placeholder) -> bytes | tuple[Reader, str]:

@@ -19,8 +19,8 @@ URL_ENTRIES = (
         message_id=MessageId(pointer="/event_id"),
         # https://developer.squareup.com/docs/webhooks/troubleshooting
         retry_horizon_s=_DAY_S,
-        not_covered="Method, every header and the time. Nothing separates URL and body, so what begins like a URL in "
-        "the body could have ended the URL; Square's bodies begin with a brace.",
+        not_covered="Method, every header and the time. Nothing separates URL and body: a URL with a bracket is "
+        "refused, and a body that begins like the end of a URL; Square's bodies begin with a brace.",
     ),
     Scheme(
         name="hubspot-v3",
@@ -35,7 +35,9 @@ URL_ENTRIES = (
         retry_horizon_s=_DAY_S,
         unconfirmed="The retry period: from HubSpot's page as others quote it.",
         not_covered="Every header but the timestamp's. A body holds several events; there is no id for the message. "
-        "HubSpot signs the URL with twelve of its escapes undone: what differs only in those signs alike.",
+        "HubSpot signs the URL with twelve of its escapes undone: what differs only in those signs alike. Nothing "
+        "separates URL and body: a URL with a bracket is refused, and a body that begins like the end of a URL; "
+        "HubSpot's bodies are JSON objects or lists, or empty.",
     ),
     Scheme(
         name="twilio",

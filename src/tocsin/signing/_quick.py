@@ -33,18 +33,19 @@ def verify_bare(message: Message, scheme: Scheme, bare: Bare, keys: KeyRing, now
             value = text
     if value is None or len(value) != bare.value_length or not value.isascii():
         return None
+    entries = keys.active(now)
+    if not entries:
+        return None
     try:
         pieces = (message.body,) if bare.pieces is None else bare.pieces(message)
     except Rejected as rejected:
         _refuse(rejected, value, literal)
         return None
-    entries = keys.active(now)
     for entry in entries:
         # Not ==: its early exit tells a caller how many leading characters are right.
         if compare_digest(literal + bare.encode(entry.secret.keyed(scheme.hash).digest(pieces)), value):
             return Verified(message, scheme, entry, None, None, pieces)
-    if entries:
-        _refuse(WrongSignature(), value, literal)
+    _refuse(WrongSignature(), value, literal)
     return None
 
 

@@ -12,7 +12,7 @@ from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from tocsin.signing._components import Parameters, hubspot_url, public_url
+from tocsin.signing._components import Parameters, body_after_url, hubspot_url, public_url
 from tocsin.signing._content import Content
 from tocsin.signing._digest import Digest
 from tocsin.signing._encoding import ENCODINGS
@@ -54,6 +54,7 @@ _BODIES: Mapping[str, Callable[[Message], bytes]] = MappingProxyType(
 _OCTETS: Mapping[str, Callable[[Message], bytes]] = MappingProxyType(
     {"url": lambda message: public_url(message).encode("ascii"), **_BODIES}
 )
+_AFTER_URL: Mapping[str, Callable[[Message], bytes]] = MappingProxyType({"body": body_after_url})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,8 @@ def _bare_pieces(content: Content) -> Callable[[Message], tuple[bytes, ...]] | N
         return None
     if any(content.literals) or not {*content.components} <= _OCTETS.keys():
         return lambda message: content.octets(message, _NO_PARAMETERS)
-    readers = [_OCTETS[name] for name in content.components]
+    octets = {**_OCTETS, **_AFTER_URL} if content.joins_url_and_body else _OCTETS
+    readers = [octets[name] for name in content.components]
     return lambda message: tuple([read(message) for read in readers])
 
 
@@ -241,7 +243,8 @@ def _pieces(content: Content, groups: Mapping[str, int]) -> Pieces:
         return lambda message, found: content.octets(
             message, Parameters(**{kind: found[group] for kind, group in given.items()})
         )
-    body = next((_BODIES[name] for name in content.components if name in _BODIES), None)
+    bodies = {**_BODIES, **_AFTER_URL} if content.joins_url_and_body else _BODIES
+    body = next((bodies[name] for name in content.components if name in bodies), None)
     before, *rest = _sides(content, groups)
     start, starts = _template(before, groups[_NOTHING])
     # Not one loop over the pieces: it would cost as much again as what is in it.

@@ -6,11 +6,12 @@ not cover decides nothing.
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from hmac import compare_digest
 
 from tocsin.signing._base import base_pieces, signature_text
 from tocsin.signing._compiled import Compiled
-from tocsin.signing._components import DATE_CHARACTERS, NONCE_WANTED, Parameters, is_nonce
+from tocsin.signing._components import DATE_CHARACTERS, NONCE_WANTED, Parameters, body_after_url, is_nonce
 from tocsin.signing._encoding import ENCODINGS
 from tocsin.signing._errors import (
     Duplicated,
@@ -89,8 +90,9 @@ def verify_generally(message: Message, scheme: Scheme, keys: KeyRing, now: float
 def _verify_presented(message: Message, scheme: Scheme, keys: KeyRing, presented: Presented, now: float) -> Verified:
     compiled = scheme.compiled
     parameters, timestamp_unix, nonce = _claim(message, scheme, presented)
-    pieces = base_pieces(message, scheme, parameters)
+    # Before the base is built: that costs as much as the message is long, and whoever has no key can ask for it.
     candidates = _candidates(keys, compiled, parameters.key_id, now)
+    pieces = base_pieces(message, scheme, parameters)
     entry = _signer(scheme, candidates, presented.signatures, pieces, parameters)
     if entry is None:
         raise _header_fault(message, compiled.covered_headers) or WrongSignature
@@ -237,7 +239,18 @@ class BodyVerifier:
         SchemeError: the scheme needs the whole body at once, see `can_stream`; or as for `verify`.
     """
 
-    __slots__ = ("_base", "_claim", "_head", "_keys", "_pieces", "_place", "_presented", "_scheme", "_streams")
+    __slots__ = (
+        "_base",
+        "_begins",
+        "_claim",
+        "_head",
+        "_keys",
+        "_pieces",
+        "_place",
+        "_presented",
+        "_scheme",
+        "_streams",
+    )
 
     def __init__(self, head: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> None:
         if not can_stream(scheme):
@@ -249,8 +262,9 @@ class BodyVerifier:
         self._head, self._scheme, self._keys = head, scheme, keys
         self._claim = _claim(head, scheme, presented)
         self._presented = _possible(scheme, presented.signatures)
-        self._pieces = base_pieces(head, scheme, self._claim[0])
         candidates = _candidates(keys, compiled, self._claim[0].key_id, now)
+        self._pieces = base_pieces(head, scheme, self._claim[0])
+        self._begins = b""
         self._place = compiled.content.place("body")
         self._base = hashlib.sha256()
         # Not one stream for a body that is signed by its digest: there the base is known, and short, at the end.
@@ -261,6 +275,7 @@ class BodyVerifier:
 
     def update(self, octets: bytes) -> None:
         """Take the next octets of the body."""
+        self._begins = self._begins or octets[:1]
         self._take((octets,))
 
     def finish(self, *, now: float) -> Verified:
@@ -273,7 +288,10 @@ class BodyVerifier:
             Rejected: one of its kinds.
         """
         parameters, timestamp_unix, nonce = self._claim
-        entry = self._signer(_candidates(self._keys, self._scheme.compiled, parameters.key_id, now))
+        candidates = _candidates(self._keys, self._scheme.compiled, parameters.key_id, now)
+        if self._scheme.compiled.content.joins_url_and_body:
+            body_after_url(replace(self._head, body=self._begins))
+        entry = self._signer(candidates)
         if entry is None:
             raise _header_fault(self._head, self._scheme.compiled.covered_headers) or WrongSignature
         _check_signed(self._head, self._scheme, parameters, timestamp_unix, now)

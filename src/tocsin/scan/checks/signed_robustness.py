@@ -27,7 +27,7 @@ from tocsin.scan._plan import Plan
 from tocsin.scan._probes import answered, honest_after, is_server_error, shown
 from tocsin.scan._statuses import LIMITED
 from tocsin.scan._trials import ROOM, control, room
-from tocsin.signing import Message
+from tocsin.signing import Message, SchemeError
 from tocsin.wire import RequestError
 
 # Longer than any id, and than the longest text that common indexes take; more digits than any integer column has.
@@ -148,14 +148,25 @@ def _odd(form: str, value: Json, draft: Draft) -> Json:
 
 
 def _no_objects(context: Context) -> dict[str, Change]:
-    body = _body(context, context.stage.draft(context.stage.scene()))
+    draft = context.stage.draft(context.stage.scene())
+    body = _body(context, draft)
     if not isinstance(document(body), Mapping):
         return {}
 
     def change(name: str, _: Draft, honest: bytes) -> bytes:
         return no_objects(honest)[name]
 
-    return {f"body: {name}": partial(change, name) for name in no_objects(body)}
+    changes = {f"body: {name}": partial(change, name) for name in no_objects(body)}
+    return {name: change for name, change in changes.items() if _is_signable(context, draft, change)}
+
+
+def _is_signable(context: Context, draft: Draft, change: Change) -> bool:
+    """Some schemes sign fields of a body, or take none that could be the end of the URL before it."""
+    try:
+        _shot(context, draft, change)
+    except SchemeError:
+        return False
+    return True
 
 
 def _answers(context: Context, changes: Mapping[str, Change]) -> dict[str, int | None]:
