@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -14,3 +14,19 @@ settings.load_profile("untimed")
 def verify_fixture() -> Callable[..., Verified]:
     """The real one. A named test that takes it can be run against a broken twin too."""
     return verify
+
+
+class Walked(tuple[tuple[str, str], ...]):  # noqa: SLOT001  what can be counted on has no slots
+    """Headers that count how often they are walked over."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        self.walks += 1
+        return super().__iter__()
+
+
+@pytest.fixture(name="walked")
+def walked_fixture() -> Callable[..., Walked]:
+    """Makes headers that count how often they are walked over."""
+    return Walked

@@ -91,6 +91,29 @@ def test_label_nonce_tag_and_other_parameters_are_the_senders_choice() -> None:
     assert (verified.timestamp_unix, verified.key_id) == (NOW, "k1")
 
 
+@pytest.mark.parametrize(("more", "good"), [(61, True), (62, False)])
+def test_a_signature_covers_at_most_64_components(*, more: int, good: bool) -> None:
+    names = tuple(f"h{number}" for number in range(more))
+    whole = by_hand((*WANTED, *names), values={**VALUES, **dict.fromkeys(names, "")})
+    whole = replace(whole, headers=(*whole.headers, *[(name, "") for name in names]))
+    if good:
+        verify(whole, SCHEME, KEYS, now=NOW)
+    else:
+        with pytest.raises(Malformed, match=r"has 0 signatures; wanted .* each over at most 64 components"):
+            verify(whole, SCHEME, KEYS, now=NOW)
+
+
+def test_headers_are_looked_through_as_often_for_sixty_components_as_for_one(walked: Callable[..., Any]) -> None:
+    walks = []
+    for number in (1, 60):
+        names = tuple(f"h{each}" for each in range(number))
+        whole = by_hand((*WANTED, *names), values={**VALUES, **dict.fromkeys(names, "")})
+        headers = walked((*whole.headers, *[(name, "") for name in names]))
+        verify(replace(whole, headers=headers), SCHEME, KEYS, now=NOW)
+        walks.append(headers.walks)
+    assert walks[0] == walks[1]
+
+
 @pytest.mark.parametrize("lacks", WANTED)
 def test_a_signature_over_less_than_is_wanted_is_none(verify: Verifier, lacks: str) -> None:
     with pytest.raises(Malformed, match="has 0 signatures; wanted 1 to 8, by hmac-sha256 over @method"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -15,6 +15,7 @@ from tocsin.signing import (
     Rejected,
     SchemeError,
     Secret,
+    UnknownKey,
     Verified,
     WrongDigest,
     WrongSignature,
@@ -107,6 +108,39 @@ def test_a_list_of_signed_headers_that_lacks_something_or_is_not_canonical_is_re
 def test_a_twice_listed_header_is_refused() -> None:
     with pytest.raises(Malformed, match="lower case, sorted, each once"):
         verify(edited(signed(GET), "host;x-amz-date", "host;host;x-amz-date"), SCHEME, KEYS, now=NOW)
+
+
+@pytest.mark.parametrize(("more", "good"), [(62, True), (63, False)])
+def test_at_most_64_headers_are_listed(*, more: int, good: bool) -> None:
+    names = tuple(f"h{number:02}" for number in range(more))
+    scheme = replace(SCHEME, covered=(*names, "host", "x-amz-date"))
+    message = replace(GET, headers=tuple((name, "") for name in names))
+    if good:
+        whole = replace(message, headers=message.headers + sign(message, scheme, SECRET, now=NOW))
+        verify(whole, scheme, KEYS, now=NOW)
+    else:
+        with pytest.raises(SchemeError, match="the list of signed headers has 65 names; wanted at most 64"):
+            sign(message, scheme, SECRET, now=NOW)
+
+
+def test_headers_are_looked_through_as_often_for_sixty_names_as_for_one(walked: Callable[..., Any]) -> None:
+    """What is asked before the key is known costs no more than the request is long."""
+    walks = []
+    for number in (1, 60):
+        names = tuple(f"h{each:02}" for each in range(number))
+        whole = signed(replace(GET, headers=tuple((name, "") for name in names)))
+        listed = edited(whole, "SignedHeaders=host", f"SignedHeaders={';'.join((*names, 'host'))}")
+        headers = walked(listed.headers)
+        with pytest.raises(WrongSignature):
+            verify(replace(listed, headers=headers), SCHEME, KEYS, now=NOW)
+        walks.append(headers.walks)
+    assert walks[0] == walks[1]
+
+
+def test_an_unknown_key_is_refused_before_anything_else_is_looked_at() -> None:
+    stranger = edited(signed(GET), "Credential=AKIDEXAMPLE", "Credential=nobody")
+    with pytest.raises(UnknownKey):
+        verify(replace(stranger, target="//"), SCHEME, KEYS, now=NOW)
 
 
 def test_a_declared_payload_hash_has_to_be_right() -> None:

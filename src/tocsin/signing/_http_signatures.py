@@ -5,13 +5,13 @@ signature for us, and neither is one that is spelled in any way but the canonica
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tocsin.signing._components import Component, Parameters, Source, public_url, wire_octets
 from tocsin.signing._errors import Duplicated, Malformed
-from tocsin.signing._layout import Presented, read_printable
-from tocsin.signing._message import Header, Message, once
+from tocsin.signing._layout import MAX_COVERED, Presented, read_printable
+from tocsin.signing._message import Header, Message, once, sole, values_by_name
 from tocsin.signing._origin import parse_origin
 
 INPUT_HEADER = "Signature-Input"
@@ -96,14 +96,23 @@ class SignatureCarrier:
         inputs = _members(once(message, INPUT_HEADER), INPUT_HEADER)
         signatures = _members(once(message, self._header), self._header)
         found = [
-            Presented((signature[1],), self._texts(text, message))
+            (signature[1], text, covered)
             for label, text in inputs.items()
-            if (signature := _SIGNATURE.fullmatch(signatures.get(label, ""))) and self._counts(text)
+            if (signature := _SIGNATURE.fullmatch(signatures.get(label, "")))
+            and (covered := _parse_covered(text))
+            and self._counts(covered)
         ]
         if not 1 <= len(found) <= _MAX_SIGNATURES:
             wanted = f"1 to {_MAX_SIGNATURES}, by hmac-sha256 over {', '.join(self._required)} with created and keyid"
-            raise Malformed(f"header {INPUT_HEADER}", f"has {len(found)} signatures; wanted {wanted}")
-        return tuple(found)
+            most = f"each over at most {MAX_COVERED} components"
+            raise Malformed(f"header {INPUT_HEADER}", f"has {len(found)} signatures; wanted {wanted}, {most}")
+        digest = {} if self._digest_header is None else {"digest": once(message, self._digest_header)}
+        return tuple(
+            [
+                Presented((signature,), {**digest, **_texts(covered), "covered": text})
+                for signature, text, covered in found
+            ]
+        )
 
     def headers(self, signature: str, texts: dict[str, str]) -> tuple[Header, ...]:
         """The headers that carry a signature."""
@@ -115,22 +124,17 @@ class SignatureCarrier:
         listed = " ".join([f'"{name}"' for name in self._required])
         return f'({listed});created={parameters.timestamp};keyid="{parameters.key_id}"'
 
-    def _counts(self, text: str) -> bool:
-        covered = _parse_covered(text)
+    def _counts(self, covered: _Covered) -> bool:
         return (
-            covered is not None
-            and {*self._required} <= {*covered.components}
+            {*self._required} <= {*covered.components}
             and {"created", "keyid"} <= covered.parameters.keys()
             and covered.parameters.get("alg", "hmac-sha256") == "hmac-sha256"
         )
 
-    def _texts(self, text: str, message: Message) -> dict[str, str]:
-        covered = _parse_covered(text)
-        assert covered is not None
-        texts = {kind: covered.parameters[name] for name, kind in _WIRE_KINDS.items() if name in covered.parameters}
-        if self._digest_header is not None:
-            texts["digest"] = once(message, self._digest_header)
-        return {**texts, "covered": text}
+
+def _texts(covered: _Covered) -> dict[str, str]:
+    """The parameters of a signature by kind, as far as they have one."""
+    return {kind: covered.parameters[name] for name, kind in _WIRE_KINDS.items() if name in covered.parameters}
 
 
 def _signature_base(source: Source, _argument: str) -> bytes:
@@ -139,30 +143,32 @@ def _signature_base(source: Source, _argument: str) -> bytes:
     covered = _parse_covered(text)
     if covered is None:
         raise Malformed(f"header {INPUT_HEADER}", "is not in canonical form")
-    lines = [f'"{name}": '.encode("ascii") + _value(source.message, name) for name in covered.components]
+    fields = values_by_name(source.message)
+    lines = [f'"{name}": '.encode("ascii") + _value(source.message, fields, name) for name in covered.components]
     return b"\n".join((*lines, f'"@signature-params": {text}'.encode("ascii")))
 
 
 SIGNATURE_BASE = Component(_signature_base, ("timestamp", "key_id"), needs_origin=True, needs="covered")
 
 
-def _value(message: Message, name: str) -> bytes:
+def _value(message: Message, fields: Mapping[str, Sequence[str]], name: str) -> bytes:
     derived = _DERIVED.get(name)
     if derived is not None:
         return wire_octets(derived.read(message), name)
     if name.startswith("@") or name != name.lower():
         raise Malformed(f"header {INPUT_HEADER}", "covers a component that no request has")
-    return wire_octets(once(message, name), f"header {name}").strip(b" \t")
+    return wire_octets(sole(fields.get(name, ()), name), f"header {name}").strip(b" \t")
 
 
 def _parse_covered(text: str) -> _Covered | None:
-    """None where it is not canonical, or names a component or parameter twice."""
+    """None where it is not canonical, names a component or parameter twice, or too many components."""
     found = _COVERED.fullmatch(text)
     if found is None:
         return None
     components = [name[1:-1] for name in re.findall(_PLAIN, found["components"])]
     pairs = _PARAMETER.findall(found["parameters"])
-    if len({*components}) != len(components) or len({name for name, _value in pairs}) != len(pairs):
+    has_too_many = len(components) > MAX_COVERED
+    if has_too_many or len({*components}) != len(components) or len({name for name, _value in pairs}) != len(pairs):
         return None
     return _Covered(components, {name: value.strip('"') for name, value in pairs})
 

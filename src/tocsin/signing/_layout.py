@@ -18,6 +18,8 @@ _VALUE_KINDS = PARAMETER_KINDS | {"signature"}
 # Room for 50 hex signatures of SHA-256, where a sender that rotates sends 2; far below the 8 KiB that servers allow.
 MAX_VALUE_CHARACTERS = 4096
 MAX_ITEMS = 64
+# What a sender signs, where it chooses: no honest request has that many headers worth it.
+MAX_COVERED = 64
 _SEPARATORS = (",", ";", " ", "&", ", ")
 # RFC 9110 section 11.4: the name of the authentication scheme stands before the list, whatever the list's order.
 _SCHEME_NAME = re.compile(r"^[A-Za-z0-9-]+ ")

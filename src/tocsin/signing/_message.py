@@ -4,6 +4,7 @@ Rule: text is the latin-1 view of the octets on the wire, neither decoded nor no
 hash what was sent. A field that was sent twice is here twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -49,13 +50,32 @@ class Message:
         return tuple([value for given, value in self.headers if len(given) == length and given.lower() == wanted])
 
 
+def values_by_name(message: Message) -> dict[str, list[str]]:
+    """The values of every field under its name in lower case, in wire order.
+
+    For the names that a sender lists: to look for each of many among many headers would take their product.
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in message.headers:
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
 def once(message: Message, name: str) -> str:
     """The value of a header that has to be there exactly once.
 
     Raises:
         Missing, Duplicated: it is not.
     """
-    values = message.values(name)
+    return sole(message.values(name), name)
+
+
+def sole(values: Sequence[str], name: str) -> str:
+    """The value of a header that has to be there exactly once, of all that it has.
+
+    Raises:
+        Missing, Duplicated: it is not.
+    """
     if len(values) == 1:
         return values[0]
     raise Duplicated(f"header {name}") if values else Missing(f"header {name}")

@@ -8,11 +8,13 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-s
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from tocsin.signing._components import Component, Source, wire_octets
-from tocsin.signing._errors import Duplicated, Malformed, Missing, WrongDigest
-from tocsin.signing._message import Message
+from tocsin.signing._errors import Malformed, WrongDigest
+from tocsin.signing._layout import MAX_COVERED
+from tocsin.signing._message import Message, sole, values_by_name
 from tocsin.signing._origin import parse_origin
 
 _CONTENT_SHA256 = "x-amz-content-sha256"
@@ -25,7 +27,7 @@ _NOT_CANONICAL_PATH = re.compile(r"//|/\.{1,2}(?:/|$)")
 
 def list_headers(message: Message, wanted: tuple[str, ...]) -> str:
     """The value of SignedHeaders: what is wanted, and every x-amz-* header that the message has, as AWS demands."""
-    return ";".join(sorted({*wanted, *_amazon_headers(message)}))
+    return ";".join(sorted({*wanted, *_amazon_headers(values_by_name(message))}))
 
 
 def key_chain(date: str | None, scope: str) -> tuple[bytes, ...]:
@@ -37,15 +39,17 @@ def _request_sha256(source: Source, _argument: str) -> bytes:
     """Lower hex SHA-256 of the canonical request."""
     message = source.message
     listed = source.parameters.covered or ""
+    fields = values_by_name(message)
+    names = _names(listed, fields)
     payload_sha256 = hashlib.sha256(message.body).hexdigest()
-    for carried in message.values(_CONTENT_SHA256):
+    for carried in fields.get(_CONTENT_SHA256, ()):
         if carried != payload_sha256:
             raise WrongDigest(f"header {_CONTENT_SHA256}")
     lines = (
         wire_octets(message.method, "the method"),
         _path(message),
         _query(message),
-        *[_header(message, name) for name in _names(listed, message)],
+        *[_header(message, fields, name) for name in names],
         b"",
         listed.encode("ascii"),
         payload_sha256.encode("ascii"),
@@ -74,27 +78,26 @@ def _query(message: Message) -> bytes:
     return "&".join(sorted(pairs, key=lambda pair: pair.split("="))).encode("ascii")
 
 
-def _names(listed: str, message: Message) -> list[str]:
+def _names(listed: str, present: Iterable[str]) -> list[str]:
     names = listed.split(";")
+    if len(names) > MAX_COVERED:
+        raise Malformed("the list of signed headers", f"has {len(names)} names; wanted at most {MAX_COVERED}")
     if not _NAMES.fullmatch(listed) or names != sorted(set(names)):
         raise Malformed("the list of signed headers", "is not in canonical form: wanted lower case, sorted, each once")
-    for name in _amazon_headers(message):
+    for name in _amazon_headers(present):
         if name not in names:
             raise Malformed(f"header {name}", "is there and not signed")
     return names
 
 
-def _amazon_headers(message: Message) -> list[str]:
-    return [name.lower() for name, _value in message.headers if name.lower().startswith("x-amz-")]
+def _amazon_headers(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith("x-amz-")]
 
 
-def _header(message: Message, name: str) -> bytes:
+def _header(message: Message, fields: Mapping[str, Sequence[str]], name: str) -> bytes:
     if name == "host":
         return f"host:{parse_origin(message.public_origin).authority}".encode("ascii")
-    values = message.values(name)
-    if len(values) != 1:
-        raise Duplicated(f"header {name}") if values else Missing(f"header {name}")
-    octets = wire_octets(values[0], f"header {name}")
+    octets = wire_octets(sole(fields.get(name, ()), name), f"header {name}")
     if octets != b" ".join(octets.split()):
         raise Malformed(f"header {name}", "is not in canonical form: it has spaces at an end or in a row")
     return name.encode("ascii") + b":" + octets
