@@ -5,7 +5,8 @@ import pytest
 from tests.inputs.making import of_requests, post, understood
 from tocsin.inputs import InputError, of_preset, plan_text, sketch_of
 from tocsin.inputs._toml import comment, key, string
-from tocsin.inputs._values import Kind, classify, fresh_like, instant_variable, singular
+from tocsin.inputs._values import Kind, classify, fresh_like, instant_variable
+from tocsin.inputs._words import singular
 from tocsin.signing import preset
 
 SECRETS = {

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 
 from tocsin.inputs._errors import InputError
+from tocsin.inputs._secrets import is_secret_segment
 from tocsin.inputs._signature import looks_signed
-from tocsin.inputs._values import is_secret
 from tocsin.signing import Json, PointerError, parse_json
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -59,7 +59,7 @@ class Exchange:
 
     def __str__(self) -> str:
         # Without the query: keys stand there too often. Some hooks have theirs in the path.
-        parts = ("..." if is_secret("", part) else part for part in self.path.split("/"))
+        parts = ("..." if is_secret_segment(part) else part for part in self.path.split("/"))
         return f"{self.method} {'/'.join(parts)}"
 
 

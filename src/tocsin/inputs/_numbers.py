@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tocsin.inputs._values import vocabulary, words
+from tocsin.inputs._words import vocabulary, words
 
 # Of something that is used up, and of something that grows.
 _FALLING = vocabulary("stock balance available remaining left inventory credit credits free quota")

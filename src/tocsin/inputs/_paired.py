@@ -13,8 +13,8 @@ from tocsin.inputs._numbers import falls, weight
 from tocsin.inputs._schema import numbers
 from tocsin.inputs._sketch import Asked, Read
 from tocsin.inputs._target import wire_target
-from tocsin.inputs._values import singular
 from tocsin.inputs._variables import Variables
+from tocsin.inputs._words import singular
 
 PARAMETER: Final = re.compile(r"\{([^{}/]*)\}")
 _SAME_THING, _NAMED_BY_OPERATION, _BESIDE = 5, 6, 3

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from tocsin.inputs._body import template_body
+from tocsin.inputs._body import template_body, template_query
 from tocsin.inputs._exchange import SAFE_METHODS, Exchange, is_sendable
 from tocsin.inputs._numbers import falls, is_list, is_number, leaves, weight
+from tocsin.inputs._secrets import is_secret, is_secret_segment
 from tocsin.inputs._signature import Signing, suggested
 from tocsin.inputs._sketch import Asked, Made, Read, Sketch
 from tocsin.inputs._target import operation_noun, template_target, wire_target
-from tocsin.inputs._values import Kind, is_secret, vocabulary
+from tocsin.inputs._values import Kind
 from tocsin.inputs._variables import Variables
+from tocsin.inputs._words import vocabulary
 
 # Made anew for every request that is sent.
 _FRAMING = vocabulary("host content-length connection transfer-encoding keep-alive te trailer upgrade")
@@ -139,7 +141,7 @@ def _reads(own: Sequence[Exchange], operation: Exchange, variables: Variables) -
     """Numbers in what was read of the same service, each once."""
     seen: set[tuple[str, str]] = set()
     for exchange in own:
-        if exchange.method != "GET" or any(is_secret("", part) for part in exchange.path.split("/")):
+        if exchange.method != "GET" or any(is_secret_segment(part) for part in exchange.path.split("/")):
             continue
         for pointer, name, value in leaves(exchange.answered()):
             if not (is_number(value) or is_list(value)) or (exchange.target, pointer) in seen:
@@ -165,8 +167,9 @@ def _read_target(target: str, variables: Variables) -> str:
 
 def is_query_secret(query: str) -> bool:
     """Whether a query may hold a credential: then the read is suggested without it."""
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    return any(is_secret(name, value) for name, _, value in pairs)
+    found = Variables()
+    template_query(query, found)
+    return any(one.kind is Kind.SECRET for one in found)
 
 
 def _per_effect(own: Sequence[Exchange], operation: Exchange, target: str, pointer: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tocsin.inputs._toml import string
-from tocsin.inputs._values import vocabulary, words
+from tocsin.inputs._words import vocabulary, words
 from tocsin.signing import PRESETS, Scheme
 
 _SIGNATURE_WORDS = vocabulary("signature sig hmac signed sign digest mac")

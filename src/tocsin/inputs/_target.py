@@ -3,9 +3,10 @@
 import re
 from urllib.parse import quote
 
-from tocsin.inputs._body import template_query
-from tocsin.inputs._values import is_secret, singular
+from tocsin.inputs._body import template_pair, template_query
+from tocsin.inputs._secrets import is_secret
 from tocsin.inputs._variables import Variables
+from tocsin.inputs._words import singular
 
 # A segment that names one thing among many: a number, or something with a digit in it.
 _NAMES_ONE = re.compile(r"[0-9]+|(?=.*[0-9])[A-Za-z0-9._:~-]{6,}")
@@ -27,8 +28,15 @@ def template_target(target: str, variables: Variables) -> str:
     """The target with placeholders for the values in it. A value stays percent-encoded, as it will be inserted."""
     path, mark, query = wire_target(target).partition("?")
     parts = path.split("/")
-    shown = [_segment(part, parts[place - 1] if place else "", variables) for place, part in enumerate(parts)]
+    shown = [_with_parameters(part, parts[place - 1] if place else "", variables) for place, part in enumerate(parts)]
     return "/".join(shown) + mark + (template_query(query, variables) if query else "")
+
+
+def _with_parameters(part: str, before: str, variables: Variables) -> str:
+    """A segment, and the parameters that some write into it (RFC 3986 section 3.3): /pay;jsessionid=..."""
+    segment, *parameters = part.split(";")
+    shown = template_pair(segment, variables) if "=" in segment else _segment(segment, before, variables)
+    return ";".join([shown, *(template_pair(one, variables) for one in parameters)])
 
 
 def _segment(part: str, before: str, variables: Variables) -> str:

@@ -4,8 +4,9 @@ Rule: one value has one variable wherever it stands, so that an id in a header, 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote_plus
 
 from tocsin.inputs._toml import string
 from tocsin.inputs._values import Kind, classify, fresh_like, instant_variable
@@ -63,15 +64,18 @@ class Variables:
         found = {name for (_, value), name in self._names.items() if value == text}
         return _shown(found.pop()) if len(found) == 1 else None
 
-    def placeholder(self, name: str, text: str, *, is_there: bool = False) -> str | None:
+    def placeholder(self, name: str, text: str, *, meant: str | None = None, is_there: bool = False) -> str | None:
         """What stands in a template for a value; None where the value itself may stand there.
 
         Args:
             name: of the member, header or parameter.
-            text: the value.
+            text: the value as it is inserted there.
+            meant: the value that this spells, where it is escaped; else the text.
             is_there: whether it names something that is there before the operation, whatever its name says.
         """
-        kind = Kind.SECRET if text in self._hidden else classify(name, text, about=self._about)
+        meant = text if meant is None else meant
+        is_hidden = self._hidden & {text, meant, unquote_plus(text)}
+        kind = Kind.SECRET if is_hidden else classify(name, meant, about=self._about)
         if _key(name, text) in self._names:
             return _shown(self._names[_key(name, text)])
         if is_there and kind is not Kind.SECRET:
@@ -80,9 +84,10 @@ class Variables:
         if is_template or not text or kind is Kind.PLAIN or _PLACEHOLDER.fullmatch(text):
             return None
         if kind is Kind.INSTANT:
-            return _shown(instant_variable(name, text))
+            return _shown(instant_variable(name, meant))
         if kind is Kind.SECRET:
             self.hide(text)
+            self.hide(meant)
             return self._declare(
                 name, Declared("", '{ value = "TODO" }', "TODO: the source's own is left out", "", kind)
             )
@@ -128,6 +133,15 @@ class Variables:
         if declared.original:
             self._names[_key(name, declared.original)] = free
         return _shown(free)
+
+
+def outside(template: str, change: Callable[[str], str]) -> str:
+    """A template in which everything but the placeholders is changed."""
+    pieces, place = [], 0
+    for found in _PLACEHOLDER.finditer(template):
+        pieces += [change(template[place : found.start()]), found[0]]
+        place = found.end()
+    return "".join([*pieces, change(template[place:])])
 
 
 def _key(name: str, text: str) -> tuple[str, str]:

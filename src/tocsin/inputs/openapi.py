@@ -12,10 +12,10 @@ from tocsin.inputs._exchange import is_sendable, listing
 from tocsin.inputs._har import split_url
 from tocsin.inputs._paired import PARAMETER, reads_beside
 from tocsin.inputs._schema import Examples
+from tocsin.inputs._secrets import is_secret
 from tocsin.inputs._signature import Signing, looks_signed, suggested
 from tocsin.inputs._sketch import Sketch
 from tocsin.inputs._target import operation_noun, wire_target
-from tocsin.inputs._values import is_secret
 from tocsin.inputs._variables import Variables
 
 _CHANGING: Final = ("post", "put", "patch", "delete")
