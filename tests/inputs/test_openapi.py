@@ -1,6 +1,8 @@
 """From an OpenAPI description: which operation is signed, what it sends, where its effect shows."""
 
 import json
+import subprocess
+import sys
 import uuid
 from typing import Annotated, Any
 
@@ -135,6 +137,10 @@ def test_a_schema_that_contains_itself_ends() -> None:
     answer["schema"] = {"$ref": "#/components/schemas/All"}
 
     assert '{"n":{"n":' in of(document)
+    # Each part is merged once: seven levels of twelve would be 35 million.
+    document["components"]["schemas"]["All"]["allOf"] *= 12
+    media["schema"] = {"$ref": "#/components/schemas/All"}
+    assert 'body = "{\\"count\\":1}"' in of(document) or "body = '{\"count\":1}'" in of(document)
 
 
 def test_an_example_that_repeats_itself_by_aliases_is_refused_and_one_that_is_deep_is_cut() -> None:
@@ -318,8 +324,26 @@ def test_a_line_is_told_only_where_it_is_cheap() -> None:
     assert refusal(long) == "api.yaml: paths is 7: wanted an object"
     assert refusal('{"openapi": "2\x7f"}').startswith("api.yaml: openapi: 2")
     assert refusal("openapi: 3.0\npaths:\n  0x10: 7").startswith("api.yaml:3: paths/16 is 7")
-    deep = "openapi: 3.0\npaths: 7\nx: " + "[" * 3000 + "]" * 3000
-    assert "wanted" in refusal(deep) or "not YAML" in refusal(deep)
+    deep = '{"openapi": "3.0", "paths": 7, "x": ' + "[" * 300 + "]" * 300 + "}"
+    assert refusal(deep) == "api.yaml: paths is 7: wanted an object"
+
+
+def test_yaml_deeper_than_the_c_parser_can_descend_is_refused() -> None:
+    """It would end the process, so this asks another one."""
+    deepest = "openapi: 3.0.0\npaths: 7\nx: " + "[" * 199 + "]" * 199
+    assert refusal(deepest).startswith("api.yaml:2: paths is 7")
+    script = """
+import sys
+from tocsin.inputs.openapi import sketch_of_description
+try:
+    sketch_of_description(sys.stdin.buffer.read(), "api.yaml", files=lambda name: b"")
+except ValueError as refused:
+    print(refused)
+"""
+    for deep in ("[" * 200 + "]" * 200, "[" * 100_000, "\n " + "- " * 100_000):
+        described = f"openapi: 3.0.0\npaths: {{}}\nx: {deep}".encode()
+        ran = subprocess.run([sys.executable, "-c", script], input=described, capture_output=True, check=False)
+        assert ran.stdout.decode().partition(": ")[2] == "not YAML: more than 200 levels deep\n"
 
 
 class Order(BaseModel):

@@ -62,7 +62,7 @@ class Document:
 
     def _yaml(self) -> object:
         try:
-            return yaml.load(self.text, Loader=_Loader)  # noqa: S506  a safe loader
+            return yaml.load(_bounded(self.text), Loader=_Loader)  # noqa: S506  a safe loader
         except yaml.MarkedYAMLError as error:
             line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
             raise InputError(f"{self.name}{line}: not YAML: {error.problem}") from None
@@ -72,7 +72,7 @@ class Document:
     def at(self, tokens: tuple[str, ...]) -> str:
         """The name, with the line of a place where it can be told."""
         try:
-            node = yaml.compose(self.text, Loader=_Loader) if len(self.text) < _WORTH_A_LINE else None
+            node = yaml.compose(_bounded(self.text), Loader=_Loader) if len(self.text) < _WORTH_A_LINE else None
         except (yaml.YAMLError, RecursionError):
             node = None
         for token in tokens:
@@ -84,6 +84,19 @@ class Document:
 
 
 _WORTH_A_LINE = 2_000_000
+# The C parser descends by calls of its own, which end the process without an error some ten thousand levels down.
+_MOST_LEVELS: Final = 200
+
+
+def _bounded(text: str) -> str:
+    """The text. Raises YAMLError if it is no YAML, or deeper than any description is."""
+    level = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > _MOST_LEVELS:
+            problem = f"more than {_MOST_LEVELS} levels deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]  # either
+    return text
 
 
 def _child(node: yaml.Node | None, token: str) -> yaml.Node | None:

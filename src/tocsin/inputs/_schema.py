@@ -124,13 +124,24 @@ def _numbers(schema: Cursor, pointer: str, name: str, depth: int, left: list[int
             yield from _numbers(inner, f"{pointer}/{token}", key, depth + 1, left)
 
 
-def _properties(schema: Cursor, depth: int, *, is_answer: bool = False) -> dict[str, Cursor]:
-    """The members of an object: those that are required, else all; those of allOf too."""
+def _properties(
+    schema: Cursor, depth: int, *, is_answer: bool = False, merged: set[int] | None = None
+) -> dict[str, Cursor]:
+    """The members of an object: those that are required, else all; those of allOf too.
+
+    Args:
+        schema: of the object.
+        depth: of it, where nothing is followed without end.
+        is_answer: whether all are wanted, those that are only read too.
+        merged: identities of the schemas whose members are there already: several parts may lead to one.
+    """
+    merged = set() if merged is None else merged
+    merged.add(id(schema.value))
     found: dict[str, Cursor] = {}
     parts = schema.get("allOf")
     for part in parts.each() if parts is not None and depth <= _DEEPEST else ():
-        if isinstance(part.value, dict):
-            found |= _properties(part, depth + 1, is_answer=is_answer)
+        if isinstance(part.value, dict) and id(part.value) not in merged:
+            found |= _properties(part, depth + 1, is_answer=is_answer, merged=merged)
     own = schema.get("properties")
     members = {} if own is None else dict(own.items())
     required = _required(schema)
