@@ -12,7 +12,7 @@ from tocsin.signing import Header, Message
 
 _REQUEST_LINE = re.compile(r"(?P<method>[!-~]+) (?P<target>[!-~]+) HTTP/[0-9](?:\.[0-9])?")
 _LENGTH = re.compile(rb"(?mi)^(content-length:[ \t]*)[0-9]+")
-_FIELD_LINE = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*?)[ \t]*")
+_FIELD_LINE = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _header(line: str) -> Header:
     field = _FIELD_LINE.fullmatch(line)
     if field is None:
         raise UsageError(f"header line {line[:40]!r}: wanted 'Name: value'")
-    return field["name"], field["value"]
+    return field["name"], field["value"].strip(" \t")
 
 
 def _check_framing(message: Message) -> None:
