@@ -72,6 +72,30 @@ def test_several_operations_between_two_reads_share_the_step() -> None:
     assert "per_effect = -1  # TODO" in vanished
 
 
+def test_a_number_beyond_all_bounds_is_no_state() -> None:
+    """1e999 is JSON, and infinite for Python; TOML has no such number, and nothing can be reckoned with it."""
+    order = entry("POST", "/orders", ORDER, {}, X_Signature=SIGNATURE)
+    before, after = (entry("GET", "/items/sku-1", None, {"stock": stock}) for stock in (5, 1e999))
+    after["response"]["content"]["text"] = '{"stock": 1e999}'
+
+    assert "per_effect = -1  # TODO" in of_archive(before, order, after, place=1)
+    assert "[[state]]\n" not in of_archive(after, order, after, place=1).replace("# [[state]]\n", "")
+
+
+def test_a_long_session_is_read_at_once() -> None:
+    """Each answer is looked at once, and not once for each number of each other: that would take many minutes."""
+    stock = {f"sku{number}": number for number in range(20_000)}
+    orders = [{"order_id": f"o-{number:06}"} for number in range(40_000)]
+    reads = [
+        Exchange("GET", "https://shop.example", f"/items/{place}", (), b"", 200, b'{"a":1}') for place in range(999)
+    ]
+    reads[0] = Exchange("GET", "https://shop.example", "/items", (), b"", 200, json.dumps(stock).encode())
+
+    sketch = sketch_of([*reads, post(json.dumps(orders)), *reads], 999, "a test")
+
+    assert (len(sketch.reads), len(sketch.variables)) == (20_998, 40_000)
+
+
 def test_a_list_that_grows_is_counted() -> None:
     made = of_archive(
         entry("GET", "/things", None, [1]),
@@ -271,6 +295,7 @@ def test_an_archive_may_lack_answers_and_have_user_names_ports_and_queries() -> 
 def test_flows_of_another_kind_are_left_out_and_old_names_are_understood() -> None:
     old = {b"type": b"http", b"request": {name.encode(): value for name, value in flow()["request"].items()}}  # type: ignore[attr-defined]  # a dictionary
     octets = tnetstring({"type": "tcp", "x": [True, None, 1.5]}) + tnetstring(old)
+    octets += tnetstring({"type": []}) + tnetstring({"type": {}})
     octets += tnetstring(flow(headers=None, host="::1", port=8443)) + tnetstring(flow(headers=[["Host", "a"]]))
 
     first, second, third = read_flows(octets, "x.mitm")

@@ -52,7 +52,7 @@ def read_flows(octets: bytes, file: str) -> list[Exchange]:
             flow, place = _item(octets, place, 0)
             if not isinstance(flow, dict):
                 raise InputError(f"{file}: at octet {begun}: {_EXPORT}")
-            if flow.get("type", flow.get(b"type")) in {"http", b"http"}:
+            if flow.get("type", flow.get(b"type")) in ("http", b"http"):
                 found.append(_exchange(flow, f"{file}: flow {len(found)}"))
     except _BrokenError as error:
         if found and isinstance(error, _CutError):

@@ -1,5 +1,6 @@
 """Numbers and lists in which an effect may show, by their names. PURE."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from tocsin.inputs._words import vocabulary, words
@@ -41,8 +42,8 @@ def _leaves(value: object, pointer: str, name: str, depth: int) -> Iterator[tupl
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number of JSON."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number of JSON that can be reckoned with: 1e999 is infinite for Python, and for a plan."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_list(value: object) -> bool:

@@ -140,27 +140,27 @@ def _is_like(one: Exchange, other: Exchange) -> bool:
 def _reads(own: Sequence[Exchange], operation: Exchange, variables: Variables) -> Iterator[Read]:
     """Numbers in what was read of the same service, each once."""
     seen: set[tuple[str, str]] = set()
+    effects = _per_effect(own, operation)
     for exchange in own:
         if exchange.method != "GET" or any(is_secret_segment(part) for part in exchange.path.split("/")):
             continue
+        line = f"GET {_read_target(exchange.target, variables)}"
+        near = _IN_PATH * bool(variables.mentioned(line))
         for pointer, name, value in leaves(exchange.answered()):
             if not (is_number(value) or is_list(value)) or (exchange.target, pointer) in seen:
                 continue
             seen.add((exchange.target, pointer))
-            line = f"GET {_read_target(exchange.target, variables)}"
-            per_effect = _per_effect(own, operation, exchange.target, pointer)
-            speaks = weight(name, is_list=is_list(value))
-            speaks += _IN_PATH * bool(variables.mentioned(line)) + _BEFORE_AND_AFTER * (per_effect is not None)
+            per_effect = effects.get((exchange.target, pointer))
+            speaks = weight(name, is_list=is_list(value)) + near + _BEFORE_AND_AFTER * (per_effect is not None)
             if speaks:
-                read = Read(Asked(line), pointer, is_list(value), per_effect, falls(name), speaks)
-                yield read
+                yield Read(Asked(line), pointer, is_list(value), per_effect, falls(name), speaks)
 
 
 def _read_target(target: str, variables: Variables) -> str:
     """Only what is known already is replaced: what nothing else mentions, a read cannot be told."""
     path, mark, query = wire_target(target).partition("?")
     parts = [variables.known(part) or part for part in path.split("/")]
-    if is_query_secret(query):
+    if not mark or is_query_secret(query):
         return "/".join(parts)
     return "/".join(parts) + mark + variables.within(query)
 
@@ -172,27 +172,37 @@ def is_query_secret(query: str) -> bool:
     return any(one.kind is Kind.SECRET for one in found)
 
 
-def _per_effect(own: Sequence[Exchange], operation: Exchange, target: str, pointer: str) -> str | None:
-    """By how much one operation has changed a number, where it was read before and after; else None."""
-    before: Decimal | None = None
+def _per_effect(own: Sequence[Exchange], operation: Exchange) -> dict[tuple[str, str], str | None]:
+    """By how much one operation has changed a number, by the target and pointer where it was read before and after.
+
+    None where it changed by no whole number; each answer is looked at once, for a session may be long.
+    """
+    found: dict[tuple[str, str], str | None] = {}
+    # By target and pointer: what was read last before the operation, and how many there had been by then.
+    before: dict[str, dict[str, tuple[Decimal, int]]] = {}
     operations = 0
     for exchange in own:
-        if _is_like(exchange, operation) and exchange.is_accepted and before is not None:
+        if _is_like(exchange, operation) and exchange.is_accepted:
             operations += 1
-        elif exchange.method == "GET" and exchange.target == target:
-            after = _number_at(exchange, pointer)
-            if operations and before is not None and after is not None and after != before:
-                step = (after - before) / operations
-                return f"{step:f}" if step == step.to_integral_value() else None
-            if not operations:
-                before = after
-    return None
+        elif exchange.method == "GET":
+            read = _numbers_in(exchange)
+            known = before.get(exchange.target, {})
+            kept = {pointer: first for pointer, first in known.items() if first[1] < operations}
+            for pointer, (number, made) in kept.items():
+                place, after = (exchange.target, pointer), read.get(pointer, number)
+                if after != number and place not in found:
+                    step = (after - number) / (operations - made)
+                    found[place] = f"{step:f}" if step == step.to_integral_value() else None
+            before[exchange.target] = {pointer: (number, operations) for pointer, number in read.items()} | kept
+    return found
 
 
-def _number_at(exchange: Exchange, pointer: str) -> Decimal | None:
-    for found, _, value in leaves(exchange.answered()):
-        if found == pointer and is_number(value):
-            return Decimal(str(value))
-        if found == pointer and is_list(value) and isinstance(value, Sequence):
-            return Decimal(len(value))
-    return None
+def _numbers_in(exchange: Exchange) -> dict[str, Decimal]:
+    """The numbers of an answer, and the lengths of its lists, by pointer."""
+    found = {}
+    for pointer, _, value in leaves(exchange.answered()):
+        if is_number(value):
+            found[pointer] = Decimal(str(value))
+        elif is_list(value) and isinstance(value, Sequence):
+            found[pointer] = Decimal(len(value))
+    return found

@@ -49,8 +49,11 @@ class Variables:
         self._declared: dict[str, Declared] = {}
         self._dropped: set[str] = set()
         self._hidden: set[str] = set()
+        # How many variables begin with a word: the next one's number need not be looked for.
+        self._places: dict[str, int] = {}
         # By value; a short one is the same only under the same name, for 1 is everywhere.
         self._names: dict[tuple[str, str], str] = {}
+        self._known: dict[str, tuple[str, ...]] = {}
 
     def __iter__(self) -> Iterator[Declared]:
         return iter(self._declared.values())
@@ -61,8 +64,8 @@ class Variables:
 
     def known(self, text: str) -> str | None:
         """What stands for a value that has a variable already, else None."""
-        found = {name for (_, value), name in self._names.items() if value == text}
-        return _shown(found.pop()) if len(found) == 1 else None
+        found = self._known.get(text, ())
+        return _shown(found[0]) if len(found) == 1 else None
 
     def placeholder(self, name: str, text: str, *, meant: str | None = None, is_there: bool = False) -> str | None:
         """What stands in a template for a value; None where the value itself may stand there.
@@ -124,14 +127,16 @@ class Variables:
     def _declare(self, name: str, declared: Declared) -> str:
         base = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "value"
         base = f"v_{base}" if base[0].isdecimal() else base[:40]
-        free = base
-        place = 1
+        place = self._places.get(base, 1)
+        free = base if place == 1 else f"{base}_{place}"
         while free in self._declared or free in _TAKEN:
             place += 1
             free = f"{base}_{place}"
+        self._places[base] = place
         self._declared[free] = Declared(free, declared.toml, declared.note, declared.original, declared.kind)
         if declared.original:
             self._names[_key(name, declared.original)] = free
+            self._known[declared.original] = (*self._known.get(declared.original, ()), free)
         return _shown(free)
 
 
