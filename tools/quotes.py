@@ -51,7 +51,8 @@ def _serving(result: dict[str, Any]) -> str:
         "Services on an event loop are frozen (`gc.freeze`) after their start, guarded or not, but where it says that\n"
         "garbage is collected as it comes."
     )
-    return f"{table}\n\n{frozen} Other answers of guarded services than 2xx, with 256 clients and slow disks too: {refused}."
+    other = f"Other answers of guarded services than 2xx, with 256 clients and slow disks too: {refused}."
+    return f"{table}\n\n{frozen} {other}"
 
 
 def _crash(result: dict[str, Any]) -> str:

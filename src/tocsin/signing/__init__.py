@@ -22,9 +22,10 @@ from tocsin.signing._presets import PRESETS, preset
 from tocsin.signing._scheme import Scheme
 from tocsin.signing._secret import Secret
 from tocsin.signing._sign import attach, compute_signature, make_parameters, sign, signed_message
+from tocsin.signing._stream import BodyVerifier, can_stream
 from tocsin.signing._table import SECRET_KEYS, scheme_from_table, secret_from_table
 from tocsin.signing._verified import Verified
-from tocsin.signing._verify import BodyVerifier, can_stream, check_keys, verify
+from tocsin.signing._verify import check_keys, verify
 
 __all__ = [
     "ENCODINGS",

@@ -4,15 +4,11 @@ Rule: for any message whatever, the answer is a Verified or one of the kinds of 
 not cover decides nothing.
 """
 
-import hashlib
-from collections.abc import Iterable
-from dataclasses import replace
 from hmac import compare_digest
 
 from tocsin.signing._base import base_pieces, signature_text
 from tocsin.signing._compiled import Compiled
-from tocsin.signing._components import DATE_CHARACTERS, NONCE_WANTED, Parameters, body_after_url, is_nonce
-from tocsin.signing._encoding import ENCODINGS
+from tocsin.signing._components import DATE_CHARACTERS, NONCE_WANTED, Parameters, is_nonce
 from tocsin.signing._errors import (
     Duplicated,
     Malformed,
@@ -33,11 +29,9 @@ from tocsin.signing._quick import verify_bare, verify_quickly
 from tocsin.signing._scheme import Scheme
 from tocsin.signing._shape import Bare
 from tocsin.signing._timestamp import parse_timestamp
-from tocsin.signing._verified import StreamVerified, Verified
+from tocsin.signing._verified import Verified
 
 _NO_PARAMETERS = Parameters()
-# What is known before the body is. Any other component might need all of the body at once.
-_OF_THE_HEAD = frozenset({"method", "path", "query", "target", "url", "host", "port", "timestamp", "nonce", "key_id"})
 
 
 def check_keys(scheme: Scheme, keys: KeyRing) -> None:
@@ -89,18 +83,18 @@ def verify_generally(message: Message, scheme: Scheme, keys: KeyRing, now: float
 
 def _verify_presented(message: Message, scheme: Scheme, keys: KeyRing, presented: Presented, now: float) -> Verified:
     compiled = scheme.compiled
-    parameters, timestamp_unix, nonce = _claim(message, scheme, presented)
+    parameters, timestamp_unix, nonce = claimed(message, scheme, presented)
     # Before the base is built: that costs as much as the message is long, and whoever has no key can ask for it.
-    candidates = _candidates(keys, compiled, parameters.key_id, now)
+    candidates = candidates_for(keys, compiled, parameters.key_id, now)
     pieces = base_pieces(message, scheme, parameters)
-    entry = _signer(scheme, candidates, presented.signatures, pieces, parameters)
+    entry = signer_of(scheme, candidates, presented.signatures, pieces, parameters)
     if entry is None:
-        raise _header_fault(message, compiled.covered_headers) or WrongSignature
-    _check_signed(message, scheme, parameters, timestamp_unix, now)
+        raise header_fault(message, compiled.covered_headers) or WrongSignature
+    check_signed(message, scheme, parameters, timestamp_unix, now)
     return Verified(message, scheme, entry, timestamp_unix, nonce, pieces)
 
 
-def _claim(message: Message, scheme: Scheme, presented: Presented) -> tuple[Parameters, float | None, str | None]:
+def claimed(message: Message, scheme: Scheme, presented: Presented) -> tuple[Parameters, float | None, str | None]:
     """What a message says of itself: its parameters, and of these the signed timestamp and the signed nonce."""
     compiled = scheme.compiled
     parameters = _parameters(message, compiled, presented.parameters)
@@ -134,15 +128,15 @@ def _signed_nonce(compiled: Compiled, parameters: Parameters) -> str | None:
     return nonce
 
 
-def _candidates(keys: KeyRing, compiled: Compiled, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
-    """The entries that may have signed; without key ids, all that are active."""
+def candidates_for(keys: KeyRing, compiled: Compiled, key_id: str | None, now: float) -> tuple[KeyEntry, ...]:
+    """The entries that may have signed; without key ids, all that are active. Raises UnknownKey: there are none."""
     found = keys.named(key_id, now) if compiled.has_key_id else keys.active(now)
     if not found:
         raise UnknownKey(key_id)
     return found
 
 
-def _signer(
+def signer_of(
     scheme: Scheme,
     entries: tuple[KeyEntry, ...],
     signatures: tuple[str, ...],
@@ -150,14 +144,15 @@ def _signer(
     parameters: Parameters,
 ) -> KeyEntry | None:
     """The entry whose secret made one of the signatures."""
-    presented = _possible(scheme, signatures)
+    presented = possible(scheme, signatures)
     for entry in entries:
-        if _is_among(presented, signature_text(pieces, scheme, entry.secret, parameters)):
+        if is_among(presented, signature_text(pieces, scheme, entry.secret, parameters)):
             return entry
     return None
 
 
-def _possible(scheme: Scheme, signatures: tuple[str, ...]) -> list[str]:
+def possible(scheme: Scheme, signatures: tuple[str, ...]) -> list[str]:
+    """Those that have the length of a signature. Raises Malformed: none has."""
     # compare_digest returns at once where lengths differ; only what could be a signature is worth a comparison.
     wanted = scheme.compiled.signature_length
     found = [text for text in signatures if len(text) == wanted]
@@ -166,7 +161,8 @@ def _possible(scheme: Scheme, signatures: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _is_among(presented: list[str], expected: str) -> bool:
+def is_among(presented: list[str], expected: str) -> bool:
+    """Whether the signature that is right was presented."""
     for signature in presented:  # noqa: SIM110  a generator costs as much again as the comparison
         # Not ==: its early exit tells a caller how many leading characters are right.
         if compare_digest(expected, signature):
@@ -174,7 +170,7 @@ def _is_among(presented: list[str], expected: str) -> bool:
     return False
 
 
-def _header_fault(message: Message, names: tuple[str, ...]) -> Rejected | None:
+def header_fault(message: Message, names: tuple[str, ...]) -> Rejected | None:
     """What is wrong with the first signed header that is not there exactly once."""
     for name in names:
         count = len(message.values(name))
@@ -183,11 +179,11 @@ def _header_fault(message: Message, names: tuple[str, ...]) -> Rejected | None:
     return None
 
 
-def _check_signed(
+def check_signed(
     message: Message, scheme: Scheme, parameters: Parameters, timestamp_unix: float | None, now: float
 ) -> None:
-    """What is asked once a signature is right."""
-    fault = _header_fault(message, scheme.compiled.required_headers)
+    """What is asked once a signature is right. Raises Rejected: one of its kinds."""
+    fault = header_fault(message, scheme.compiled.required_headers)
     if fault is not None:
         raise fault
     if timestamp_unix is not None:
@@ -208,112 +204,3 @@ def _check_tolerance(scheme: Scheme, age_s: float) -> None:
     # Not "if abs(age_s) > tolerance_s": a clock that reads NaN must not tolerate everything.
     if not abs(age_s) <= tolerance_s:
         raise OutsideTolerance(age_s, tolerance_s)
-
-
-def can_stream(scheme: Scheme) -> bool:
-    """Whether `BodyVerifier` takes a scheme: it signs the body as it is, or by its SHA-256, and nothing from in it."""
-    compiled = scheme.compiled
-    kinds = {name for name in compiled.content.components if not name.startswith("header:")}
-    return (
-        kinds - _OF_THE_HEAD in ({"body"}, {"body_sha256"})
-        and not compiled.pointers
-        and compiled.signature_pointer is None
-        and compiled.digest is None
-        and compiled.derivation is None
-    )
-
-
-class BodyVerifier:
-    """Verifies a body that arrives in pieces, without keeping it. The verdict is that of `verify`.
-
-    Nothing of the body may be used before `finish` has returned: until then nobody is known to have signed it.
-
-    Args:
-        head: the message with an empty body.
-        scheme: how it should be signed.
-        keys: whose signatures count.
-        now: the verifier's wall clock, in Unix seconds.
-
-    Raises:
-        Rejected: one of its kinds, where the head alone decides.
-        SchemeError: the scheme needs the whole body at once, see `can_stream`; or as for `verify`.
-    """
-
-    __slots__ = (
-        "_base",
-        "_begins",
-        "_claim",
-        "_head",
-        "_keys",
-        "_pieces",
-        "_place",
-        "_presented",
-        "_scheme",
-        "_streams",
-    )
-
-    def __init__(self, head: Message, scheme: Scheme, keys: KeyRing, *, now: float) -> None:
-        if not can_stream(scheme):
-            raise SchemeError(f"{scheme.name} needs the whole body at once; wanted `verify`")
-        compiled = scheme.compiled
-        if compiled.content.needs_origin:
-            parse_origin(head.public_origin)
-        (presented,) = compiled.carrier.read(head)
-        self._head, self._scheme, self._keys = head, scheme, keys
-        self._claim = _claim(head, scheme, presented)
-        self._presented = _possible(scheme, presented.signatures)
-        candidates = _candidates(keys, compiled, self._claim[0].key_id, now)
-        self._pieces = base_pieces(head, scheme, self._claim[0])
-        self._begins = b""
-        self._place = compiled.content.place("body")
-        self._base = hashlib.sha256()
-        # Not one stream for a body that is signed by its digest: there the base is known, and short, at the end.
-        self._streams = [
-            (entry, entry.secret.keyed(scheme.hash).begin()) for entry in candidates if self._place is not None
-        ]
-        self._take(self._pieces[: self._place or 0])
-
-    def update(self, octets: bytes) -> None:
-        """Take the next octets of the body."""
-        self._begins = self._begins or octets[:1]
-        self._take((octets,))
-
-    def finish(self, *, now: float) -> Verified:
-        """The verdict on the whole.
-
-        Args:
-            now: the verifier's wall clock, in Unix seconds: a body that took its time may have outlived its timestamp.
-
-        Raises:
-            Rejected: one of its kinds.
-        """
-        parameters, timestamp_unix, nonce = self._claim
-        candidates = _candidates(self._keys, self._scheme.compiled, parameters.key_id, now)
-        if self._scheme.compiled.content.joins_url_and_body:
-            body_after_url(replace(self._head, body=self._begins))
-        entry = self._signer(candidates)
-        if entry is None:
-            raise _header_fault(self._head, self._scheme.compiled.covered_headers) or WrongSignature
-        _check_signed(self._head, self._scheme, parameters, timestamp_unix, now)
-        digest = self._base.digest()
-        return StreamVerified(self._head, self._scheme, entry, timestamp_unix, nonce, digest)
-
-    def _signer(self, active: tuple[KeyEntry, ...]) -> KeyEntry | None:
-        if self._place is None:
-            place = self._scheme.compiled.content.place("body_sha256")
-            digest = self._base.hexdigest().encode("ascii")
-            pieces = tuple([digest if index == place else piece for index, piece in enumerate(self._pieces)])
-            self._base = hashlib.sha256(b"".join(pieces))
-            return _signer(self._scheme, active, tuple(self._presented), pieces, self._claim[0])
-        self._take(self._pieces[self._place + 1 :])
-        for entry, stream in self._streams:
-            expected = ENCODINGS[self._scheme.encoding](stream.digest())
-            if entry in active and _is_among(self._presented, expected):
-                return entry
-        return None
-
-    def _take(self, pieces: Iterable[bytes]) -> None:
-        for piece in pieces:
-            self._base.update(piece)
-            for _entry, stream in self._streams:
-                stream.update(piece)
