@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,22 @@ def test_an_application_factory_that_runs_twice_guards_the_same_route(store: SQL
     guard = Guard(HEX, KeyRing.of(SECRET), store)
     for _ in range(2):
         Flask("shop").post("/order")(guard.flask(key=KEY)(first))
+
+
+def test_two_applications_of_one_class_are_two_routes(store: SQLiteStore) -> None:
+    """Their `wsgi_app` is defined in one place, and each has effects of its own."""
+    guard = Guard(HEX, KeyRing.of(SECRET), store)
+    guard.wsgi(name="orders", key=KEY)(Flask("orders").wsgi_app)
+    with pytest.raises(GuardError, match=r"wsgi_app as 'refunds' and .*wsgi_app as 'orders' verify with one secret"):
+        guard.wsgi(name="refunds", key=KEY)(Flask("refunds").wsgi_app)
+    guard.wsgi(name="orders", key=KEY)(Flask("again").wsgi_app)
+
+
+def test_one_handler_with_a_name_and_without_one_is_two_routes(store: SQLiteStore) -> None:
+    guard = Guard(HEX, KeyRing.of(SECRET), store)
+    guard.flask(key=KEY, name="order")(first)
+    with pytest.raises(GuardError, match="first and .*first as 'order' verify with one secret"):
+        guard.flask(key=KEY)(first)
 
 
 @pytest.mark.parametrize("name", ["github", "hex-sha256-body"])
@@ -156,6 +173,65 @@ def test_a_view_under_two_paths_wants_a_name(store: SQLiteStore) -> None:
     post = client_of(Guard(HEX, KeyRing.of(SECRET), store), "/a", "/b")
     with pytest.raises(GuardError, match=r"registered under 2 paths \(/a, /b\); wanted a name="):
         post("/a")
+
+
+class Making:
+    """An application whose views come from a factory of views."""
+
+    def __init__(self, guard: Guard[Any]) -> None:
+        self.ran: list[str] = []
+        self._guard = guard
+        self._app = Flask("made")
+
+    def view_at(self, path: str) -> None:
+        """One more view, defined where all the others are."""
+
+        @self._app.post(path, endpoint=path)
+        @self._guard.flask(key=KEY)
+        def view(_signed: Signed, _tx: Transaction) -> str:
+            self.ran.append(path)
+            return path
+
+    def post(self, path: str, scheme: Scheme = HEX) -> int:
+        """Send an order there, always the same one; what is answered."""
+        body = b'{"order_id":"17"}'
+        message = Message("POST", path, (("Idempotency-Key", "a"),), body)
+        headers = [*message.headers, *sign(message, scheme, SECRET, now=time.time())]
+        return self._app.test_client().post(path, data=body, headers=headers).status_code
+
+
+def test_a_factory_of_views_makes_two_routes_of_one_secret_and_the_second_never_runs(store: SQLiteStore) -> None:
+    """They are defined in one place, so nothing but their paths tells that they are two; those come with a request."""
+    made = Making(Guard(HEX, KeyRing.of(SECRET), store))
+    for path in ("/order", "/refund"):
+        made.view_at(path)
+    assert [made.post(path) for path in ("/order", "/refund", "/refund", "/order")] == [200, 500, 500, 200]
+    assert made.ran == ["/order"]
+    made._app.testing = True
+    with pytest.raises(GuardError, match=r"view as '/refund' and .*view as '/order' verify with one secret"):
+        made.post("/refund")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"), [(HEX, {"shared_secret": True}), (preset("tocsin-v1"), {})], ids=["accepted", "path signed"]
+)
+def test_a_factory_of_views_is_welcome_where_nothing_takes_effect_twice(
+    store: SQLiteStore, scheme: Scheme, options: dict[str, Any]
+) -> None:
+    made = Making(Guard(scheme, KeyRing.of(SECRET), store, **options))
+    for path in ("/order", "/refund"):
+        made.view_at(path)
+    assert [made.post(path, scheme) for path in ("/order", "/refund")] == [200, 200]
+
+
+def test_an_application_factory_that_runs_twice_serves_one_route(store: SQLiteStore) -> None:
+    """Each of its applications finds the name of its own view, and it is the same name."""
+    guard = Guard(HEX, KeyRing.of(SECRET), store)
+    made = [Making(guard) for _ in range(2)]
+    for app in made:
+        app.view_at("/order")
+    assert [app.post("/order") for app in made] == [200, 200]
+    assert [app.ran for app in made] == [["/order"], []]
 
 
 def test_two_handlers_under_one_path_want_a_name_each(make_shop: MakeShop) -> None:
