@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, ResourceClosedError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from tests.guard.sqlalchemy.backends import ORDER, Backend, Order
-from tests.guard.sqlalchemy.shop import MakeShop, Shop, nothing_is_kept, order_id_of, write_order
+from tests.guard.sqlalchemy.shop import MakeShop, Shop, granted, nothing_is_kept, order_id_of, write_order
 from tocsin.guard import Signed, TransactionMisuse
+from tocsin.guard.stores.sqlalchemy import SQLAlchemyStore
+from tocsin.guard.testing import ANSWER
 
 
 def test_an_object_that_was_only_added_is_written_with_the_claim(shop: Shop) -> None:
@@ -130,3 +132,40 @@ def test_what_a_handler_kept_cannot_be_used_afterwards(shop: Shop) -> None:
     assert shop.order().status_code == 201
     with pytest.raises(ResourceClosedError):
         kept[0].execute(text("SELECT 1"))
+
+
+class TenantSession(Session):
+    """As applications have it: no tenant, no session."""
+
+    tenant = ""
+
+    def __init__(self, **options: Any) -> None:
+        if not TenantSession.tenant:
+            raise LookupError("no tenant")
+        super().__init__(**options)
+
+
+def test_a_session_that_cannot_be_made_leaves_no_claim_and_no_place(
+    make_shop: MakeShop, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one place: with a request that kept it, or its transaction, every later one would be 503."""
+    shop = make_shop(source=sessionmaker(backend.engine(), class_=TenantSession), store={"max_connections": 1})
+    shop.app.testing = True
+    with pytest.raises(LookupError, match="no tenant"):
+        shop.order()
+    monkeypatch.setattr(TenantSession, "tenant", "first")
+    nothing_is_kept(shop)
+
+
+def test_a_nested_session_that_cannot_be_made_leaves_the_outer_one_as_it_was(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SQLAlchemyStore(sessionmaker(backend.engine(), class_=TenantSession))
+    monkeypatch.setattr(TenantSession, "tenant", "first")
+    outer = granted(store, "outer")
+    outer.tx.add(Order(order_id="17"))
+    monkeypatch.setattr(TenantSession, "tenant", "")
+    with pytest.raises(LookupError, match="no tenant"):
+        granted(store, "inner")
+    outer.settle(ANSWER)
+    assert (backend.orders, backend.claims, store.is_inside()) == (["17"], 1, False)

@@ -9,15 +9,18 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from tests.guard.adapters.asgi_client import Loop
 from tests.guard.sqlalchemy.backends import ORDER, Backend, Order
-from tests.guard.sqlalchemy.shop import order_id_of
+from tests.guard.sqlalchemy.shop import LONG_S, order_id_of
 from tests.guard.sqlalchemy.task_shop import TaskShop, write_order
 from tests.guard.sqlalchemy.test_commit import each_server
 from tests.guard.test_flask_concurrency import together
 from tocsin.guard import Signed
+from tocsin.guard._store import AsyncGranted
+from tocsin.guard.stores.sqlalchemy import AsyncSQLAlchemyStore
+from tocsin.guard.testing import ANSWER, claim
 
 
 @pytest.fixture
@@ -134,3 +137,37 @@ def test_a_request_that_is_cancelled_while_its_handler_runs_leaves_nothing(task_
 
     assert task_shop.loop.run(cancelled())
     nothing_is_kept(task_shop)
+
+
+class TenantSession(AsyncSession):
+    """As applications have it: no tenant, no session."""
+
+    tenant = ""
+
+    def __init__(self, **options: Any) -> None:
+        if not TenantSession.tenant:
+            raise LookupError("no tenant")
+        super().__init__(**options)
+
+
+def test_a_session_that_cannot_be_made_leaves_no_claim_and_no_place(
+    backend: Backend, task_loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one place: with a request that kept it, or its transaction, every later one would be 503."""
+    engine = backend.async_engine()
+    sessions = async_sessionmaker(engine, class_=TenantSession)
+    store = AsyncSQLAlchemyStore(sessions, max_connections=1)
+
+    async def taken_twice() -> None:
+        with pytest.raises(LookupError, match="no tenant"):
+            await store.take_async(claim("order-1"), LONG_S)
+        assert not store.is_inside_async()
+        monkeypatch.setattr(TenantSession, "tenant", "first")
+        unit = await store.take_async(claim("order-1"), LONG_S)
+        assert isinstance(unit, AsyncGranted)
+        unit.tx.add(Order(order_id="17"))
+        await unit.settle_async(ANSWER)
+        await engine.dispose()
+
+    task_loop.run(taken_twice())
+    assert (backend.orders, backend.claims) == (["17"], 1)

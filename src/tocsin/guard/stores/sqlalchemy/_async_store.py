@@ -49,11 +49,11 @@ class AsyncUnit(AsyncGranted[Any]):
 
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
-        await self.store.end(self, lambda desk: desk.keep(self.held, answer))
+        await self.store.end(self.held, lambda desk: desk.keep(self.held, answer))
 
     async def abandon_async(self) -> None:
         """See AsyncGranted."""
-        await self.store.end(self, lambda desk: desk.undo(self.held))
+        await self.store.end(self.held, lambda desk: desk.undo(self.held))
 
     def conflicts(self, error: BaseException | None) -> bool:
         """See AsyncGranted."""
@@ -119,7 +119,12 @@ class AsyncSQLAlchemyStore:
         if not isinstance(held, Held):
             self._leave(outer)
             return held
-        unit = AsyncUnit(self, held, self._tx(held))
+        try:
+            unit = AsyncUnit(self, held, self._tx(held))
+        except BaseException:
+            # The application's own class: see SQLAlchemyStore.
+            await self.end(held, lambda desk: desk.undo(held))
+            raise
         _UNITS.set((*_UNITS.get(), unit))
         return unit
 
@@ -142,13 +147,13 @@ class AsyncSQLAlchemyStore:
         """Called by a unit: see Granted.advance."""
         return await greenlet_spawn(self._desk.advance, unit.held, deadline)
 
-    async def end(self, unit: AsyncUnit, how: Callable[[Desk], None]) -> None:
-        """Called by a unit: keep or undo it."""
+    async def end(self, held: Held, how: Callable[[Desk], None]) -> None:
+        """Called by a unit: keep or undo its claim."""
         try:
             await shielded(greenlet_spawn(how, self._desk))
         finally:
-            _UNITS.set(tuple([other for other in _UNITS.get() if other is not unit]))
-            if unit.held.outer is None and not unit.held.is_inherited:
+            _UNITS.set(tuple([unit for unit in _UNITS.get() if unit.held is not held]))
+            if held.outer is None and not held.is_inherited:
                 self._places.pass_on()
 
     def _current(self) -> AsyncUnit | None:

@@ -130,11 +130,14 @@ class SQLAlchemyStore:
         if not isinstance(held, Held):
             self._leave(outer)
             return held
-        if isinstance(self._source, sessionmaker):
-            held.session = session_on(self._source, held.connection)
-            watch_session(held.session, held)
         unit = Unit(self._finish, self._desk, held)
         self._local.units = (*self._units(), unit)
+        try:
+            self._open_session(held)
+        except BaseException:
+            # The application's own class: its constructor may want a tenant, which this request has not.
+            unit.abandon()
+            raise
         return unit
 
     def is_own_failure(self, error: BaseException) -> bool:
@@ -153,6 +156,11 @@ class SQLAlchemyStore:
         # As SQLAlchemy's documentation has it: a new pool, and not a word on the parent's connections.
         self._desk.engine.dispose(close=False)
         self._local = local()
+
+    def _open_session(self, held: Held) -> None:
+        if isinstance(self._source, sessionmaker):
+            held.session = session_on(self._source, held.connection)
+            watch_session(held.session, held)
 
     def _units(self) -> tuple[Unit, ...]:
         units: tuple[Unit, ...] = getattr(self._local, "units", ())
