@@ -88,7 +88,7 @@ def test_two_applications_of_one_class_are_two_routes(store: SQLiteStore) -> Non
 def test_one_handler_with_a_name_and_without_one_is_two_routes(store: SQLiteStore) -> None:
     guard = Guard(HEX, KeyRing.of(SECRET), store)
     guard.flask(key=KEY, name="order")(first)
-    with pytest.raises(GuardError, match="first and .*first as 'order' verify with one secret"):
+    with pytest.raises(GuardError, match=r"first and .*first as 'order' verify with one secret"):
         guard.flask(key=KEY)(first)
 
 

@@ -1,8 +1,8 @@
 """What is guarded over one store, so that one message cannot take effect once per route.
 
-Rule: two routes are one where they have one name: then they share their claims. A handler without a name gets one at
-its first request, and until then it is told apart by where it is defined: an application factory that runs twice guards
-the same routes. If such handlers then turn out to stand under two paths, they are two routes, and the second is refused.
+Rule: routes of one name are one, for they share their claims. A handler without a name gets one at its first request;
+until then it is told apart by where it is defined, because an application factory that runs twice guards the same
+routes. If such handlers turn out to stand under two paths, they are two routes, and the second is refused.
 
 LIMIT: it is told for one store object of one process. Two objects over one database have two registries.
 """

@@ -33,9 +33,9 @@ LOG = logging.getLogger("tocsin.guard")
 
 @pytest.fixture(autouse=True)
 def as_it_was() -> Iterator[None]:
-    before = (LOG.level, LOG.propagate, list(LOG.handlers))
+    before = (LOG.level, LOG.propagate, list(LOG.handlers), list(LOG.filters))
     yield
-    assert (LOG.level, LOG.propagate, list(LOG.handlers)) == before
+    assert (LOG.level, LOG.propagate, list(LOG.handlers), list(LOG.filters)) == before
 
 
 def breaks(_signed: Signed, tx: Transaction) -> Any:
@@ -158,6 +158,28 @@ def test_the_applications_log_hears_what_it_heard_before(
     finally:
         root.removeHandler(heard)
     assert [outcome for outcome in heard.outcomes if outcome] == wanted
+
+
+@pytest.fixture
+def own_handler() -> Iterator[Heard]:
+    """One that the application has put on the guard's own logger, with a level of its own."""
+    heard = Heard()
+    LOG.setLevel(logging.WARNING)
+    LOG.addHandler(heard)
+    yield heard
+    LOG.removeHandler(heard)
+    LOG.setLevel(logging.NOTSET)
+
+
+def test_a_handler_on_the_guards_own_logger_hears_what_it_heard_before(make_shop: MakeShop, own_handler: Heard) -> None:
+    first, second = prometheus.install(CollectorRegistry()), prometheus.install(CollectorRegistry())
+    use(make_shop())
+    first.close()
+    first.close()
+    use(make_shop())
+    assert [outcome for outcome in own_handler.outcomes if outcome] == ["broken", "broken"]
+    second.close()
+    assert LOG.level == logging.WARNING
 
 
 def test_an_error_of_telemetry_is_none_of_the_request(make_shop: MakeShop, capsys: pytest.CaptureFixture[str]) -> None:

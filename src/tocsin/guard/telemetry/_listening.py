@@ -1,7 +1,8 @@
-"""Hears every record of the guard's log, and lets other handlers hear what they heard before.
+"""Hears every record of the guard's log, and lets everybody else hear what they heard before.
 
 Rule: to count what is at DEBUG (every request that went well) the logger has to be open for it. Whoever logs the
-application would then print it all; so what goes on to the other loggers stays at the level that they had.
+application would then print it all; so what goes on, to the logger's own handlers and to those above it, is what its
+level let through before.
 """
 
 import logging
@@ -9,18 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 _LOG = logging.getLogger("tocsin.guard")
-
-
-class _Onward(logging.Handler):
-    """What propagation did, for records that would have been made without us."""
-
-    def __init__(self, level: int, parent: logging.Logger) -> None:
-        super().__init__(level)
-        self._parent = parent
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hand the record on."""
-        self._parent.callHandlers(record)
 
 
 class _Listener(logging.Handler):
@@ -39,6 +28,41 @@ class _Listener(logging.Handler):
             self.handleError(record)
 
 
+class _Opened(logging.Filter):
+    """Stands in the open logger: tells every record to the listeners, and holds back what nobody had asked for.
+
+    Attributes:
+        listeners: who hears; the logger is open as long as there is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[_Listener] = []
+        self._level = logging.NOTSET
+
+    def open(self) -> None:
+        """Have the logger make every record."""
+        self._level = _LOG.level
+        _LOG.addFilter(self)
+        _LOG.setLevel(logging.DEBUG)
+
+    def close(self) -> None:
+        """Leave the logger as `open` found it."""
+        _LOG.removeFilter(self)
+        _LOG.setLevel(self._level)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record would have been made without us."""
+        for listener in tuple(self.listeners):
+            listener.handle(record)
+        above = _LOG.parent
+        # Asked anew each time: an application may set up its logging after its telemetry.
+        return record.levelno >= (self._level or (logging.NOTSET if above is None else above.getEffectiveLevel()))
+
+
+_OPENED = _Opened()
+
+
 class Listening:
     """A listener that is heard until it is closed. It may be used as a context.
 
@@ -48,11 +72,9 @@ class Listening:
 
     def __init__(self, hear: Callable[[Mapping[str, Any], float], None]) -> None:
         self._listener = _Listener(hear)
-        if _LOG.propagate and _LOG.parent is not None:
-            _LOG.addHandler(_Onward(_LOG.getEffectiveLevel(), _LOG.parent))
-            _LOG.propagate = False
-        _LOG.setLevel(logging.DEBUG)
-        _LOG.addHandler(self._listener)
+        if not _OPENED.listeners:
+            _OPENED.open()
+        _OPENED.listeners.append(self._listener)
 
     def __enter__(self) -> Self:
         return self
@@ -62,11 +84,7 @@ class Listening:
 
     def close(self) -> None:
         """Hear no more; the last one to go leaves the logger as the first one found it."""
-        _LOG.removeHandler(self._listener)
-        if any(isinstance(handler, _Listener) for handler in _LOG.handlers):
-            return
-        for handler in list(_LOG.handlers):
-            if isinstance(handler, _Onward):
-                _LOG.removeHandler(handler)
-                _LOG.propagate = True
-        _LOG.setLevel(logging.NOTSET)
+        if self._listener in _OPENED.listeners:
+            _OPENED.listeners.remove(self._listener)
+            if not _OPENED.listeners:
+                _OPENED.close()
