@@ -18,6 +18,7 @@ never by waiting for some time.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Thread
 from typing import Any
 
@@ -40,7 +41,7 @@ from tocsin.guard._contract_subject import (
     granted_of,
     open_on,
 )
-from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard._store import Declares, Granted, Record, Store
 
 __all__ = ["ANSWER", "CONTRACT", "NOW_UNIX_MS", "AsyncSubject", "Subject", "claim", "kept_by", "on_tasks"]
@@ -135,13 +136,30 @@ def a_taker_that_waits_too_long_is_told_so_and_writes_nothing(subject: Subject[T
     with open_on(subject, 2) as (store, other):
         granted = granted_of(store, claim("order-1"))
         try:
-            taken = other.take(claim("order-1"), 0.05)
+            # On a thread of its own: where both are one store, this one is inside of what it has been granted.
+            with ThreadPoolExecutor(1) as elsewhere:
+                taken = elsewhere.submit(other.take, claim("order-1"), 0.05).result()
         except StoreUnavailable:
             taken = None
         finally:
             granted.abandon()
         assert taken is None, f"two hold one key: {taken}"
         granted_of(other, claim("order-1")).abandon()
+
+
+def a_key_is_not_taken_inside_of_itself(subject: Subject[Tx]) -> None:
+    """A handler that calls itself is wrong for good, and not a request to be sent again while another one runs."""
+    with open_on(subject) as (store,):
+        granted = granted_of(store, claim())
+        told: object = None
+        try:
+            told = store.take(claim(), 0)
+        except (GuardError, StoreUnavailable) as error:
+            told = error
+        finally:
+            granted.abandon()
+        assert isinstance(told, GuardError), f"a handler that calls itself is told: {told!r}"
+        granted_of(store, claim()).abandon()
 
 
 def an_expired_claim_is_granted_again(subject: Subject[Tx]) -> None:
@@ -172,6 +190,7 @@ CONTRACT = (
     of_many_concurrent_takers_one_is_granted,
     different_keys_are_both_granted,
     a_taker_that_waits_too_long_is_told_so_and_writes_nothing,
+    a_key_is_not_taken_inside_of_itself,
     an_expired_claim_is_granted_again,
     sweeping_lets_go_of_what_is_due_and_of_nothing_else,
     a_message_is_applied_if_it_is_newer_than_all_before_it,
@@ -181,7 +200,11 @@ CONTRACT = (
     sweeping_forgets_no_stream,
 )
 
-_NEEDS_ATOMIC = (before_settling_nobody_sees_claim_or_effect, abandoned_claim_and_effect_are_gone)
+_NEEDS_ATOMIC = (
+    before_settling_nobody_sees_claim_or_effect,
+    abandoned_claim_and_effect_are_gone,
+    a_key_is_not_taken_inside_of_itself,
+)
 _NEEDS_CROSS_PROCESS = (
     settled_claim_effect_and_answer_are_there_together,
     a_settled_key_is_not_granted_again,

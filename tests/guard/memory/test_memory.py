@@ -204,7 +204,7 @@ def test_a_nested_operation_is_committed_with_the_outer_one_or_undone_with_it(st
         inner.tx.put(state, "inner", 2)
         inner.settle(ANSWER)
         assert isinstance(store.take(claim("inner"), 0), Record)
-        with pytest.raises(KeyInUse, match="has called it itself"):
+        with pytest.raises(GuardError, match="called itself again under its own key"):
             store.take(claim("outer"), 0)
         assert store.look(claim("inner").key) is None
         outer.settle(ANSWER) if ending == "settle" else outer.abandon()
@@ -226,7 +226,7 @@ def test_a_nested_operation_of_a_task_is_committed_with_the_outer_one(store: Mem
         await inner.settle_async(ANSWER)
         assert state == {}
         assert isinstance(await store.take_async(claim("inner"), 0), Record)
-        with pytest.raises(KeyInUse, match="has called it itself"):
+        with pytest.raises(GuardError, match="called itself again under its own key"):
             await store.take_async(claim("outer"), 0)
         elsewhere = asyncio.create_task(store.take_async(claim("inner"), 0))
         with pytest.raises(KeyInUse, match="another request"):

@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from tocsin.guard._errors import GuardError, KeyInUse, StoreUnavailable, TransactionBroken
 from tocsin.guard._fork import renew_in_children
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._retention import is_forgettable
 from tocsin.guard._store import AsyncGranted, Claim, Declares, Forgotten, Record
 from tocsin.guard._turn import Turn
@@ -248,11 +249,7 @@ class DjangoStore:
             other.close()
 
     def _nested(self, outer: Unit, claim: Claim, deadline: float) -> Unit | Record | Forgotten:
-        above: Unit | None = outer
-        while above is not None:
-            if above.claim.key == claim.key:
-                raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-            above = above.outer
+        refuse_itself(outer, claim)
         connection = outer.connection
         if connection.needs_rollback or not self._database.is_standing(connection.connection):
             raise TransactionBroken(f"{outer.claim.operation}: its transaction does not stand any more")

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol, TypeVar
 
-from tocsin.guard._errors import GuardError, TransactionBroken
+from tocsin.guard import _nested
+from tocsin.guard._errors import TransactionBroken
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.mariadb import _claims, _options, _schema
 from tocsin.guard.stores.mariadb._claims import Written
@@ -18,22 +20,12 @@ DECLARES = Declares(atomic=True, durable=True, cross_process=True, looks_first=F
 T = TypeVar("T")
 
 
-class Around(Protocol):
+class Around(_nested.Around, Protocol):
     """A unit that another one is nested in."""
 
     @property
     def session(self) -> Session:
         """Its connection."""
-        ...
-
-    @property
-    def claim(self) -> Claim:
-        """What it has claimed."""
-        ...
-
-    @property
-    def outer(self) -> "Around | None":
-        """What it is nested in itself."""
         ...
 
 
@@ -78,11 +70,7 @@ def _nesting(
     around: Around, claim: Claim, deadline: float, apart: "Apart[object]"
 ) -> Talk[tuple[Session, Ending] | Record | Forgotten]:
     """Take a claim inside another one's transaction, in a savepoint."""
-    above: Around | None = around
-    while above is not None:
-        if above.claim.key == claim.key:
-            raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-        above = above.outer
+    refuse_itself(around, claim)
     session = around.session
     if session.undone is not None or session.broke or not session.is_in_transaction:
         raise TransactionBroken(f"{around.claim.operation}: its transaction does not stand any more")

@@ -15,6 +15,7 @@ from time import monotonic
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, KeyInUse, StoreUnavailable
 from tocsin.guard._fork import renew_in_children
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim, Declares, Forgotten, Position, Record
 from tocsin.guard.stores.memory._alone import Alone
 from tocsin.guard.stores.memory._mutexes import Mutexes
@@ -197,17 +198,16 @@ class MemoryStore:
         """What a nested operation of the same request has settled under the key.
 
         Raises:
-            KeyInUse: the handler that applies the key has called it itself.
+            GuardError: the handler that applies the key has called itself.
             StoreUnavailable: nothing may be applied now.
         """
         if self._alone is not None:
             self._alone.check()
+        refuse_itself(outer, claim)
         while outer is not None:
             for settled, answer in outer.settled:
                 if settled.key == claim.key:
                     return kept(settled, answer)
-            if claim.key in outer.mutexes:
-                raise KeyInUse(f"{claim.operation}: the handler that applies the key has called it itself")
             outer = outer.outer
         with self._lock:
             if self._records.size >= self._max_bytes:

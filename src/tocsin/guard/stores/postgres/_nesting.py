@@ -2,27 +2,19 @@
 
 from typing import Protocol
 
-from tocsin.guard._errors import GuardError, TransactionBroken
+from tocsin.guard import _nested
+from tocsin.guard._errors import TransactionBroken
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim
 from tocsin.guard.stores.postgres._session import Session
 
 
-class Around(Protocol):
+class Around(_nested.Around, Protocol):
     """A unit that another one is nested in."""
 
     @property
     def session(self) -> Session:
         """Its connection."""
-        ...
-
-    @property
-    def claim(self) -> Claim:
-        """What it has claimed."""
-        ...
-
-    @property
-    def outer(self) -> "Around | None":
-        """What it is nested in itself."""
         ...
 
 
@@ -33,11 +25,7 @@ def savepoint_in(around: Around, claim: Claim) -> str:
         GuardError: the key is being applied by one of those around it.
         TransactionBroken: their transaction does not stand.
     """
-    above: Around | None = around
-    while above is not None:
-        if above.claim.key == claim.key:
-            raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-        above = above.outer
+    refuse_itself(around, claim)
     if not around.session.is_standing:
         raise TransactionBroken(f"{around.claim.operation}: its transaction does not stand any more")
     return around.session.savepoint()

@@ -24,6 +24,7 @@ from tocsin.guard._errors import (
     TransactionConflict,
 )
 from tocsin.guard._fork import process_here
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim, Forgotten, Record
 from tocsin.guard.stores.sqlalchemy._control import HELD, watch
 from tocsin.guard.stores.sqlalchemy._work import Database, Work, blocking_driver_of
@@ -154,11 +155,7 @@ class Desk:
         return original is not None and self.database.is_down(original)
 
     def _nest(self, outer: Held, claim: Claim, deadline: float) -> Held | Record | Forgotten:
-        above: Held | None = outer
-        while above is not None:
-            if above.claim.key == claim.key:
-                raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-            above = above.outer
+        refuse_itself(outer, claim)
         self._check(outer)
         if outer.session is not None:
             # What it has not written yet would come after the savepoint, and be undone with it.

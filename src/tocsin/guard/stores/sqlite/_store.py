@@ -13,6 +13,7 @@ from time import monotonic
 
 from tocsin.guard._errors import CommitUnknown, GroupBroken, GuardError, StoreUnavailable, TransactionBroken
 from tocsin.guard._fork import renew_in_children, rest_at_forks
+from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
 from tocsin.guard.stores.sqlite._group import Group
@@ -253,11 +254,7 @@ class SQLiteStore:
         return bool(self._alone) and self._alone.pop(key, self) is None
 
     def _nest(self, outer: Unit, claim: Claim, who: Callable[[], object]) -> Unit | Record | Forgotten:
-        above: Unit | None = outer
-        while above is not None:
-            if above.claim.key == claim.key:
-                raise GuardError(f"{claim.operation}: its handler called itself again under its own key")
-            above = above.outer
+        refuse_itself(outer, claim)
         if not outer.writer.connection.in_transaction:
             # A savepoint would open a transaction of its own here, and commit it.
             raise TransactionBroken(f"{outer.claim.operation}: a statement of its handler rolled the transaction back")
