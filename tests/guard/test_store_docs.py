@@ -11,15 +11,53 @@ from flask import Flask
 from tests.guard.adapters.asgi_client import Exchange, Loop
 from tests.guard.redis.server import RedisServer, missing
 from tocsin.guard import Guard
+from tocsin.guard.stores import Declares
+from tocsin.guard.stores.mariadb import AsyncMariaDBStore, MariaDBStore
 from tocsin.guard.stores.memory import MemoryStore, Transaction
-from tocsin.guard.stores.redis import RedisStore
+from tocsin.guard.stores.postgres import AsyncPostgresStore, PostgresStore
+from tocsin.guard.stores.redis import AsyncRedisStore, RedisStore
+from tocsin.guard.stores.sqlalchemy._mariadb import MariaDBDatabase
+from tocsin.guard.stores.sqlalchemy._postgres import PostgresDatabase
+from tocsin.guard.stores.sqlalchemy._sqlite import SQLiteDatabase
+from tocsin.guard.stores.sqlalchemy._work import Database
+from tocsin.guard.stores.sqlite import SQLiteStore
 from tocsin.signing import KeyRing, Message, Secret, preset, sign
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def block(page: str) -> str:
-    [found] = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+STORES: dict[str, list[Declares]] = {
+    "SQLiteStore": [SQLiteStore.declares],
+    "PostgresStore": [PostgresStore.declares, AsyncPostgresStore.declares],
+    "MariaDBStore": [MariaDBStore.declares, AsyncMariaDBStore.declares],
+    "MemoryStore": [MemoryStore.declares],
+    "RedisStore": [RedisStore.declares, AsyncRedisStore.declares],
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_table_of_stores_says_what_they_declare(store: str) -> None:
+    rows = re.findall(r"^\| `(\w+)`.* \| .* \| (.*) \| (.*) \| (.*) \|$", page("guard-stores.md"), re.MULTILINE)
+    [(_, writes, survives, processes)] = [row for row in rows if row[0] == store]
+    said = writes.startswith("one commit"), survives == "loss of power", processes.startswith("any number")
+    for declares in STORES[store]:
+        assert said == (declares.atomic, declares.durable, declares.cross_process)
+
+
+@pytest.mark.parametrize(
+    ("database", "store"),
+    [(SQLiteDatabase, "SQLiteStore"), (PostgresDatabase, "PostgresStore"), (MariaDBDatabase, "MariaDBStore")],
+)
+def test_on_sqlalchemy_a_store_declares_what_the_databases_own_does(database: type[Database], store: str) -> None:
+    assert database.declares == STORES[store][0]
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    [found] = re.findall(r"```python\n(.*?)```", page(name), re.DOTALL)
     return str(found)
 
 

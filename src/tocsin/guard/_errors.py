@@ -1,10 +1,9 @@
 """What goes wrong around a guarded operation, and whose fault it is. PURE.
 
-Rule: GuardError is our own misuse and ends the start-up; StoreError is the database and says whether a retry can help;
-KeyRefused is the sender; TransactionMisuse is the handler. None of them holds a secret, a signature or a bound value.
+Rule: GuardError is our own misuse and ends the start-up; StoreError is the database, and its kind says whether the same
+request may be sent again; KeyRefused is the sender; TransactionMisuse is the handler. None of them holds a secret, a
+signature or a bound value.
 """
-
-from typing import ClassVar
 
 
 class GuardError(ValueError):
@@ -14,13 +13,9 @@ class GuardError(ValueError):
 class StoreError(Exception):
     """The store could not do what it was asked."""
 
-    retry_helps: ClassVar[bool] = False
-
 
 class StoreUnavailable(StoreError):  # noqa: N818  it names a state of the store
     """The store is locked, full or down, and nothing was committed. The same request may be sent again."""
-
-    retry_helps = True
 
 
 class KeyInUse(StoreUnavailable):
@@ -29,8 +24,6 @@ class KeyInUse(StoreUnavailable):
 
 class TransactionConflict(StoreError):  # noqa: N818  it names what happened to the transaction
     """The database undid the transaction for the sake of another one: nothing was committed, and it may run again."""
-
-    retry_helps = True
 
 
 class GroupBroken(TransactionConflict):
@@ -42,8 +35,6 @@ class GroupBroken(TransactionConflict):
 
 class CommitUnknown(StoreError):  # noqa: N818  it names what is not known
     """The connection failed during COMMIT: only taking the claim again tells whether it was applied."""
-
-    retry_helps = True
 
 
 class TransactionBroken(StoreError):  # noqa: N818  it names what the handler did

@@ -19,11 +19,11 @@ Tx = TypeVar("Tx")
 
 @dataclass(frozen=True, slots=True)
 class Declares:
-    """What a store promises; the contract suite runs what is declared.
+    """What a store promises. The contract suite runs what is declared, and the table of stores in the docs says it.
 
     Args:
         atomic: claim, handler's writes and answer are one commit.
-        durable: what was answered survives the loss of power.
+        durable: what was answered survives the loss of power, which no case of the suite can cut.
         cross_process: processes that share the store share its claims.
         looks_first: a look waits for no writer and costs little beside a take, so it comes first where the process has
             met the key. Where both are a round trip, a take tells as much.

@@ -5,8 +5,6 @@ or a signature. Sending a rejected message again, unchanged, does not help, exce
 clock that has been set right since.
 """
 
-from typing import ClassVar
-
 # A misplaced signature is longer than any timestamp or sane key id: longer texts are counted, not shown.
 _SHOWN_CHARACTERS = 24
 
@@ -23,10 +21,8 @@ class SchemeError(ValueError):
 class Rejected(Exception):  # noqa: N818  it is a verdict on a message, not a fault of the program
     """The message is not accepted. Only the kinds below are raised.
 
-    Answer every kind alike (status_hint, one wording): the difference is for the log, not for the sender.
+    Answer every kind alike (401, one wording): the difference is for the log, not for the sender.
     """
-
-    status_hint: ClassVar[int] = 401
 
     @property
     def kind(self) -> str:

@@ -10,9 +10,8 @@ from tocsin.wire._errors import RequestError
 from tocsin.wire._h2 import Parts
 from tocsin.wire._styles import Style
 
-# What every network carries, and the size of the datagrams here (RFC 9000 section 14).
-DATAGRAM_BYTES: Final = 1200
-# Ten datagrams (RFC 9002 section 7.2) without their heads and tags.
+# Ten datagrams (RFC 9002 section 7.2) of the 1200 bytes that every network carries (RFC 9000 section 14), without their
+# heads and tags.
 FLIGHT_BYTES: Final = 11_000
 # The heads of a STREAM frame and of a DATA frame, at most (RFC 9000 section 19.8, RFC 9114 section 7.2.1).
 _FRAMED_BYTES: Final = 24

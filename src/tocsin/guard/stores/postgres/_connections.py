@@ -167,7 +167,3 @@ def tidied(session: Session, talk: Talk[T]) -> Talk[T]:
     except psycopg.Error:
         yield from session.undone(None)
         raise
-
-
-# What a forked child must not close: that would end its parent's sessions.
-_inherited: list[object] = []
