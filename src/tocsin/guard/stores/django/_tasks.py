@@ -6,18 +6,17 @@ requests of the process would share one connection, and one another's transactio
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError
-from tocsin.guard._sleepers import cancel_later
+from tocsin.guard._shielded import finished, shielded, unless_cancelled
 from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Record
 from tocsin.guard.stores.django._transaction import Transaction
 from tocsin.guard.stores.django._unit import Unit
 
-T = TypeVar("T")
 # The innermost unit of each task that has one.
 _units: "dict[tuple[int, asyncio.Task[Any] | None], AsyncUnit]" = {}
 
@@ -50,12 +49,8 @@ class AsyncUnit(AsyncGranted[Transaction]):
 
     async def advance_async(self, wait_s: float) -> bool:
         """See AsyncGranted."""
-        ended, cancelled = await _finished(lambda: self.unit.advance(wait_s))
-        if cancelled is not None:
-            # It has ended; whatever it was goes with the claim.
-            ended.exception()
-            raise cancelled
-        return ended.result()
+        # Cancelled or not, it has ended; whatever it was goes with the claim.
+        return await unless_cancelled(sync_to_async(self.unit.advance)(wait_s))
 
     async def settle_async(self, answer: StoredAnswer) -> None:
         """See AsyncGranted."""
@@ -74,10 +69,7 @@ class AsyncUnit(AsyncGranted[Transaction]):
             _units.pop(self._place, None)
         else:
             _units[self._place] = self.outer
-        ended, cancelled = await _finished(act)
-        if cancelled is not None:
-            cancel_later(cancelled)
-        ended.result()
+        await shielded(sync_to_async(act)())
 
 
 async def look(store: Blocking, key: bytes) -> Record | None:
@@ -101,13 +93,13 @@ async def take(store: Blocking, claim: Claim, wait_s: float) -> AsyncUnit | Reco
             raise GuardError("another task's transaction is open on the thread of this request's ORM")
         return store.take(claim, wait_s)
 
-    ended, cancelled = await _finished(taken)
+    ended, cancelled = await finished(sync_to_async(taken)())
     if cancelled is None:
         result = ended.result()
         return AsyncUnit(result, place) if isinstance(result, Unit) else result
     left = None if ended.exception() is not None else ended.result()
     if isinstance(left, Unit):
-        await _finished(left.abandon)
+        await finished(sync_to_async(left.abandon)())
     raise cancelled
 
 
@@ -119,19 +111,6 @@ async def sweep(store: Blocking, now_unix_ms: int) -> int:
 async def close(store: Blocking) -> None:
     """See AsyncStore."""
     await sync_to_async(store.close)()
-
-
-async def _finished(act: Callable[[], T]) -> "tuple[asyncio.Future[T], asyncio.CancelledError | None]":
-    """Run it on the request's thread to its end; and whether this task was cancelled meanwhile."""
-    running: asyncio.Future[T] = asyncio.ensure_future(sync_to_async(act)())
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            # This very one is raised later: whoever cancelled the task knows it by its arguments.
-            cancelled = error
-    return running, cancelled
 
 
 def _place(store: Blocking) -> "tuple[int, asyncio.Task[Any] | None]":

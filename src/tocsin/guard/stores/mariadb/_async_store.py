@@ -18,6 +18,7 @@ from tocsin.guard._errors import GuardError
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._shielded import shielded
 from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Record
+from tocsin.guard._talks import performed_async
 from tocsin.guard.stores.mariadb import _errands, _options
 from tocsin.guard.stores.mariadb._async_performing import Performing
 from tocsin.guard.stores.mariadb._async_transaction import AsyncTransaction
@@ -25,7 +26,7 @@ from tocsin.guard.stores.mariadb._connections import Connections
 from tocsin.guard.stores.mariadb._ending import Ending
 from tocsin.guard.stores.mariadb._errnos import Trouble
 from tocsin.guard.stores.mariadb._session import Session, trouble_with
-from tocsin.guard.stores.mariadb._talk import Talk, performed_async
+from tocsin.guard.stores.mariadb._talk import Talk
 
 T = TypeVar("T")
 # The open units of the calling task, of all stores. A task that a handler has started finds its handler's here.

@@ -16,12 +16,12 @@ from pymysql.constants import CLIENT
 
 from tocsin.guard._fork import renew_in_children
 from tocsin.guard._store import Claim, Forgotten, Record
+from tocsin.guard._talks import performed
 from tocsin.guard.stores.mariadb import _errands, _options
 from tocsin.guard.stores.mariadb._blocking import Blocking
 from tocsin.guard.stores.mariadb._connections import Connections
 from tocsin.guard.stores.mariadb._errnos import Trouble
 from tocsin.guard.stores.mariadb._session import trouble_with
-from tocsin.guard.stores.mariadb._talk import performed
 from tocsin.guard.stores.mariadb._unit import Unit
 
 

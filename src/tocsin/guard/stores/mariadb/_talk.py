@@ -1,11 +1,10 @@
 """What is to be done with a database, apart from who waits while it is done.
 
-Rule: a talk never waits and never sends. It yields a step and is resumed with the step's reply, or with whatever the
-step failed with; a thread performs it, or a task, or a greenlet of SQLAlchemy's. So whatever is decided about an answer
-of the server, and about who gets which connection, is written once.
+Rule: a talk (see tocsin.guard._talks) never waits and never sends: a thread performs it, or a task, or a greenlet of
+SQLAlchemy's. So what is decided about an answer of the server, and about who gets which connection, is written once.
 """
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -64,35 +63,3 @@ def said(step: Say) -> Talk[list[Said]]:
     # The one place where replies are untyped: a generator has one send type for all that it yields.
     replies: list[Said] = yield step
     return replies
-
-
-def performed(talk: Talk[T], perform: Callable[[Step], object]) -> T:
-    """Perform a talk's steps until it ends, on this thread."""
-    try:
-        step = next(talk)
-        while True:
-            try:
-                reply = perform(step)
-            except BaseException as error:  # noqa: BLE001  whatever it is, the talk gives back what it holds
-                step = talk.throw(error)
-            else:
-                step = talk.send(reply)
-    except StopIteration as end:
-        ended: T = end.value
-        return ended
-
-
-async def performed_async(talk: Talk[T], perform: Callable[[Step], Awaitable[object]]) -> T:
-    """Perform a talk's steps until it ends, in this task."""
-    try:
-        step = next(talk)
-        while True:
-            try:
-                reply = await perform(step)
-            except BaseException as error:  # noqa: BLE001  likewise; a cancellation too
-                step = talk.throw(error)
-            else:
-                step = talk.send(reply)
-    except StopIteration as end:
-        ended: T = end.value
-        return ended

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._store import Claim, Granted
+from tocsin.guard._talks import performed
 from tocsin.guard.stores.mariadb._blocking import Blocking
 from tocsin.guard.stores.mariadb._ending import Ending
 from tocsin.guard.stores.mariadb._session import Session
-from tocsin.guard.stores.mariadb._talk import Talk, performed
+from tocsin.guard.stores.mariadb._talk import Talk
 from tocsin.guard.stores.mariadb._transaction import Transaction
 
 

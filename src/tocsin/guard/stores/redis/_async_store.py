@@ -11,12 +11,13 @@ from typing import Any, Protocol, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, StoreUnavailable
-from tocsin.guard._shielded import shielded
+from tocsin.guard._shielded import shielded, unless_cancelled
 from tocsin.guard._store import AsyncGranted, Claim, Forgotten, Record
+from tocsin.guard._talks import performed_async
 from tocsin.guard.stores.redis import _claims, _options
 from tocsin.guard.stores.redis._claims import DECLARES, Ask, Held, Pause, Talk
 from tocsin.guard.stores.redis._lease import AsyncLease
@@ -61,16 +62,9 @@ class AsyncRedisStore:
         self._lease_s = lease_s
         self._may_run_again = may_run_again
         self._is_inspected = False
-        self._pool: BlockingConnectionPool | None = None
-        if isinstance(server, str):
-            _options.check_url(server)
-            self._pool = BlockingConnectionPool.from_url(
-                server, retry=Retry(_options.backoff(), _options.RETRIES), **_options.CONNECTION
-            )
-            server = Redis(connection_pool=self._pool)
-        else:
-            _options.check_client(server)
-        self._client = server
+        self._client: AsyncClient
+        self._pool: BlockingConnectionPool | None
+        self._client, self._pool = _options.client_of(server, BlockingConnectionPool, Retry, Redis)
 
     async def check_async(self) -> None:
         """See RedisStore.check."""
@@ -135,30 +129,17 @@ class AsyncRedisStore:
             abandon=lambda: shielded(self._say(_claims.abandoning(self._names, held))),
         )
 
-    async def _say(self, talk: Talk[Result]) -> Result:
-        try:
-            step = next(talk)
-            while True:
-                try:
-                    reply = await self._perform(step)
-                except (RedisError, RedisClusterException) as error:
-                    step = talk.throw(_claims.as_heard(error))
-                else:
-                    step = talk.send(reply)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    def _say(self, talk: Talk[Result]) -> Coroutine[Any, Any, Result]:
+        return performed_async(talk, self._perform)
 
     async def _perform(self, step: Ask | Pause) -> Any:  # noqa: ANN401  whatever the command answers
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
-        # Out of the reach of cancellations, which redis-py 8.1 takes for a time-out of its own and forgets.
-        asking, cancelled = await _ended(self._ask(step))
-        if cancelled is not None:
-            # It has ended; whatever it was is told by whoever looks.
-            asking.exception()
-            raise cancelled
-        return asking.result()
+        try:
+            # Out of the reach of cancellations, which redis-py 8.1 takes for a time-out of its own and forgets.
+            return await unless_cancelled(self._ask(step))
+        except RedisClusterException as error:
+            raise _claims.as_heard(error) from error
 
     async def _ask(self, ask: Ask) -> Any:  # noqa: ANN401  likewise
         say = self._client.execute_command
@@ -169,18 +150,6 @@ class AsyncRedisStore:
         except NoScriptError:
             # The first time, and after SCRIPT FLUSH, a restart or a fail-over.
             return await say("EVAL", ask.script.text, *ask.words)
-
-
-async def _ended(act: Coroutine[Any, Any, Result]) -> "tuple[asyncio.Task[Result], asyncio.CancelledError | None]":
-    """Do it to its end, in a task of its own, and say whether this task was cancelled meanwhile."""
-    acting = asyncio.create_task(act)
-    cancelled: asyncio.CancelledError | None = None
-    while not acting.done():
-        try:
-            await asyncio.wait((acting,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    return acting, cancelled
 
 
 class AsyncUnit(AsyncGranted[AsyncLease]):

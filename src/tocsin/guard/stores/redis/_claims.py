@@ -87,9 +87,9 @@ def is_down(error: BaseException) -> bool:
     return isinstance(error, (RedisConnectionError, RedisTimeoutError, RedisClusterException))
 
 
-def as_heard(error: RedisError | RedisClusterException) -> RedisError:
-    """An error of redis-py's, as a talk is told of it: that no node of a cluster answers is none of its RedisErrors."""
-    return error if isinstance(error, RedisError) else RedisConnectionError(str(error))
+def as_heard(error: RedisClusterException) -> RedisError:
+    """That no node of a cluster answers, which is none of redis-py's RedisErrors, as a talk is told of it."""
+    return RedisConnectionError(str(error))
 
 
 def inspecting(names: Names) -> Talk[None]:

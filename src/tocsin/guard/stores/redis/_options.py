@@ -14,13 +14,13 @@ from tocsin.guard._errors import GuardError
 # Longer than any handler should take: whoever takes longer may be overtaken.
 LEASE_S = 60.0
 # What the URL leaves open. A connection that fails is tried twice more: every script may be said again.
-CONNECTION: dict[str, Any] = {
+_CONNECTION: dict[str, Any] = {
     "max_connections": 32,
     "timeout": 2.0,  # for one of them that is free
     "socket_connect_timeout": 2.0,
     "socket_timeout": 5.0,
 }
-RETRIES = 2
+_RETRIES = 2
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -77,9 +77,25 @@ def check_lease(lease_s: float) -> None:
         raise GuardError(f"lease_s = {lease_s!r}; wanted 1 to 86400 seconds, longer than any handler runs")
 
 
-def backoff() -> ExponentialWithJitterBackoff:
-    """How long to wait before it is tried again."""
-    return ExponentialWithJitterBackoff(base=0.01, cap=0.1)
+def client_of(server: object, pool: Any, retry: Any, client: Any) -> tuple[Any, Any]:  # noqa: ANN401  of two modules
+    """The client of a store, and the pool that is closed with it; None where the client was given.
+
+    Args:
+        server: a URL, or a client.
+        pool: redis-py's BlockingConnectionPool, of the module for threads or of the one for tasks.
+        retry: its Retry.
+        client: its Redis.
+
+    Raises:
+        GuardError: the URL cannot be read, or the client cannot serve.
+    """
+    if not isinstance(server, str):
+        _check_client(server)
+        return server, None
+    check_url(server)
+    backoff = ExponentialWithJitterBackoff(base=0.01, cap=0.1)
+    made = pool.from_url(server, retry=retry(backoff, _RETRIES), **_CONNECTION)
+    return client(connection_pool=made), made
 
 
 def check_url(url: str) -> Mapping[str, Any]:
@@ -92,8 +108,7 @@ def check_url(url: str) -> Mapping[str, Any]:
     return said
 
 
-def check_client(client: object) -> None:
-    """Raises GuardError: the client cannot serve."""
+def _check_client(client: object) -> None:
     pool = getattr(client, "connection_pool", None)
     options = getattr(client, "connection_kwargs", {}) if pool is None else pool.connection_kwargs
     _check_octets(options)

@@ -10,12 +10,13 @@ from time import sleep
 from typing import Any, Protocol, TypeVar
 
 from redis import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException
 from redis.retry import Retry
 
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard._store import Claim, Forgotten, Granted, Record
+from tocsin.guard._talks import performed
 from tocsin.guard.stores.redis import _claims, _options
 from tocsin.guard.stores.redis._claims import DECLARES, Ask, Held, Pause, Talk
 from tocsin.guard.stores.redis._lease import Lease
@@ -63,16 +64,9 @@ class RedisStore:
         self._lease_s = lease_s
         self._may_run_again = may_run_again
         self._is_inspected = False
-        self._pool: BlockingConnectionPool | None = None
-        if isinstance(server, str):
-            _options.check_url(server)
-            self._pool = BlockingConnectionPool.from_url(
-                server, retry=Retry(_options.backoff(), _options.RETRIES), **_options.CONNECTION
-            )
-            server = Redis(connection_pool=self._pool)
-        else:
-            _options.check_client(server)
-        self._client = server
+        self._client: Client
+        self._pool: BlockingConnectionPool | None
+        self._client, self._pool = _options.client_of(server, BlockingConnectionPool, Retry, Redis)
 
     def check(self) -> None:
         """Look at the server when the service starts.
@@ -139,30 +133,25 @@ class RedisStore:
         )
 
     def _say(self, talk: Talk[Result]) -> Result:
-        try:
-            step = next(talk)
-            while True:
-                try:
-                    reply = self._perform(step)
-                except (RedisError, RedisClusterException) as error:
-                    step = talk.throw(_claims.as_heard(error))
-                else:
-                    step = talk.send(reply)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+        return performed(talk, self._perform)
 
     def _perform(self, step: Ask | Pause) -> Any:  # noqa: ANN401  whatever the command answers
         if isinstance(step, Pause):
             return sleep(step.seconds)
-        say = self._client.execute_command
-        if step.script is None:
-            return say(*step.words)
         try:
-            return say("EVALSHA", step.script.sha, *step.words)
+            return self._ask(step)
+        except RedisClusterException as error:
+            raise _claims.as_heard(error) from error
+
+    def _ask(self, ask: Ask) -> Any:  # noqa: ANN401  likewise
+        say = self._client.execute_command
+        if ask.script is None:
+            return say(*ask.words)
+        try:
+            return say("EVALSHA", ask.script.sha, *ask.words)
         except NoScriptError:
             # The first time, and after SCRIPT FLUSH, a restart or a fail-over.
-            return say("EVAL", step.script.text, *step.words)
+            return say("EVAL", ask.script.text, *ask.words)
 
 
 class Unit(Granted[Lease]):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from tocsin.guard._answer import StoredAnswer
 from tocsin.guard._errors import CommitUnknown, StoreError, StoreUnavailable, TransactionBroken
 from tocsin.guard._store import Claim, Forgotten, Record
+from tocsin.guard._talks import performed
 from tocsin.guard.stores.mariadb import _claims, _schema
 from tocsin.guard.stores.mariadb._blocking import executed
 from tocsin.guard.stores.mariadb._claims import Written
@@ -20,7 +21,7 @@ from tocsin.guard.stores.mariadb._errnos import NO_SUCH_SAVEPOINT, Trouble
 from tocsin.guard.stores.mariadb._session import Session, errno_of, text_of, trouble_with
 from tocsin.guard.stores.mariadb._settings import greeting
 from tocsin.guard.stores.mariadb._taking import Taking, undone
-from tocsin.guard.stores.mariadb._talk import Say, Step, Talk, performed, said
+from tocsin.guard.stores.mariadb._talk import Say, Step, Talk, said
 from tocsin.guard.stores.sqlalchemy._work import Apart, Database, Wait, Work, blocking_driver_of, driver_of
 
 T = TypeVar("T")
