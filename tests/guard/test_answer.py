@@ -1,9 +1,10 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 
 from tests.guard.xor import Xor
-from tocsin.guard._answer import Answer, StoredAnswer, collect, encode, replay, replay_status, storable
+from tocsin.guard._answer import Answer, StoredAnswer, collect, collect_async, encode, replay, replay_status, storable
 from tocsin.guard._errors import AnswerTooLarge
 
 ANSWER = Answer(
@@ -46,8 +47,15 @@ def test_what_is_left_of_an_answer_is_its_status() -> None:
     assert replay_status(204) == Answer(204, (("Idempotent-Replayed", "true"),), b"")
 
 
+async def on_a_loop(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
 def test_chunks_are_joined_up_to_the_limit() -> None:
-    assert collect([b"ab", b"", b"cd"], 5) == b"abcd"
+    chunks = [b"ab", b"", b"cd"]
+    assert collect(chunks, 5) == b"abcd"
+    assert asyncio.run(collect_async(on_a_loop(chunks), 5)) == b"abcd"
 
 
 @pytest.mark.parametrize("chunk", [b"x", b""], ids=["endless", "endless and empty"])
@@ -58,3 +66,5 @@ def test_an_endless_stream_is_left_at_the_limit(chunk: bytes) -> None:
 
     with pytest.raises(AnswerTooLarge, match="max_answer_bytes = 1000"):
         collect(stream(), 1000)
+    with pytest.raises(AnswerTooLarge, match="max_answer_bytes = 1000"):
+        asyncio.run(collect_async(on_a_loop(stream()), 1000))

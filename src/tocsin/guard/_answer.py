@@ -6,7 +6,7 @@ the body.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeAlias
@@ -35,6 +35,8 @@ _NOT_STORED = frozenset(
 )
 # RFC 9110 section 8.6: answers that have no body have no Content-Length either.
 NO_CONTENT = frozenset({*range(100, 200), 204, 304})
+# From here on a status says that the server failed: it undoes everything, and nothing is left to remember.
+LEAST_FAILURE = 500
 # Stripe's name for it, and by now the most common one; the IETF draft names none.
 REPLAYED: Header = ("Idempotent-Replayed", "true")
 # json.dumps makes one for every text that is not spelled its own way.
@@ -131,6 +133,18 @@ def collect(chunks: Iterable[bytes], most_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     for chunk in chunks:
+        size += len(chunk) or 1
+        if size > most_bytes:
+            raise AnswerTooLarge(most_bytes)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def collect_async(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
+    """See collect."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
         size += len(chunk) or 1
         if size > most_bytes:
             raise AnswerTooLarge(most_bytes)

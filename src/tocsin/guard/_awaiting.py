@@ -1,5 +1,6 @@
 """A handler that is a coroutine and returns its answer, for frameworks that are handed a function."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tocsin.guard._answer import Answer
@@ -14,6 +15,11 @@ def performed(
 ) -> Awaitable[Answer]:
     """Answer a request on this task, applying it if it is the first of its kind: see performed_run."""
     return performed_run(performing, lambda run: handler(run.signed, run.granted.tx))
+
+
+def never() -> "asyncio.Future[object]":
+    """What `begin` listens to where the framework tells nobody that a client has gone, or cancels its request then."""
+    return asyncio.get_running_loop().create_future()
 
 
 async def performed_run(performing: Performing[Tx], handler: Callable[[Run], Awaitable[Returned | Refused]]) -> Answer:

@@ -7,7 +7,7 @@ default could be wrong either way, the developer has to say.
 from collections.abc import Container
 from dataclasses import dataclass
 
-from tocsin.guard._answer import HeaderFilter, Seal
+from tocsin.guard._answer import LEAST_FAILURE, HeaderFilter, Seal
 from tocsin.guard._errors import GuardError
 from tocsin.guard._fingerprint import Fingerprint
 from tocsin.guard._keys import BodyDigest, KeyRule
@@ -23,7 +23,6 @@ WEBHOOK_STATUSES = frozenset(range(200, 400))
 # many requests.
 API_STATUSES = frozenset(range(200, 500)) - {408, 423, 425, 429}
 
-_LEAST_FAILURE = 500
 _LAST_STATUS = 599
 
 
@@ -103,7 +102,7 @@ def declare(
         GuardError: an option is refused.
     """
     remember = _default_statuses(rule, scheme) if options.remember is None else options.remember
-    failures = [status for status in range(_LEAST_FAILURE, _LAST_STATUS + 1) if status in remember]
+    failures = [status for status in range(LEAST_FAILURE, _LAST_STATUS + 1) if status in remember]
     if failures:
         raise GuardError(
             f"remember holds {failures[0]}: a handler that failed is rolled back, and nothing is left to remember; "

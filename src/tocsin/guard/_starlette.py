@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tocsin.guard._answer import LEAST_FAILURE
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
@@ -21,7 +22,6 @@ Handler: TypeAlias = Callable[[Request, Exception], Any]
 Handlers: TypeAlias = tuple[dict[Any, Handler], dict[int, Handler]]
 
 _HANDLERS = "starlette.exception_handlers"
-_LEAST_FAILURE = 500
 
 _current: ContextVar[Exchange[Any]] = ContextVar("tocsin_exchange")
 
@@ -57,7 +57,7 @@ class Noting:
             by_type, by_status = of_the_app or ({}, {})
             noted = (
                 {kind: _noted(handler) for kind, handler in by_type.items() if self._is_http_error(kind)},
-                {status: _noted(handler) for status, handler in by_status.items() if status < _LEAST_FAILURE},
+                {status: _noted(handler) for status, handler in by_status.items() if status < LEAST_FAILURE},
             )
             self._made = (of_the_app, noted)
         return self._made[1]
@@ -84,7 +84,7 @@ def _noted(handler: Handler) -> Handler:
 
 
 def _note(error: Exception) -> None:
-    if isinstance(error, HTTPException) and error.status_code >= _LEAST_FAILURE:
+    if isinstance(error, HTTPException) and error.status_code >= LEAST_FAILURE:
         raise error
     _current.get().refusal = error
 

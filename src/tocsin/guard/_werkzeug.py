@@ -9,8 +9,6 @@ from werkzeug.routing import Map
 
 from tocsin.guard._errors import GuardError
 
-LEAST_FAILURE = 500
-
 
 def status_of(error: HTTPException) -> int:
     """What an HTTP error is answered with: abort() takes a whole response too, and has no code then."""

@@ -56,7 +56,7 @@ def quart_streams_joined_whatever_their_length(patch: pytest.MonkeyPatch) -> Non
     async def collected(parts: Any, _most_bytes: int) -> bytes:
         return b"".join([part async for part in parts])
 
-    patch.setattr(quart_adapter, "_collected", collected)
+    patch.setattr(quart_adapter, "collect_async", collected)
 
 
 TWINS = [

@@ -38,6 +38,7 @@ from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._openapi import with_the_guards
 from tocsin.guard._starlette import Noting, current, path_template
 from tocsin.guard._store import Tx
@@ -130,11 +131,8 @@ def _flat(routes: Iterable[Any]) -> Iterable[Any]:
 
 
 def _check(handler: Callable[..., Any], signature: inspect.Signature, *, writes: bool) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
-    if not inspect.isfunction(handler) or "self" in signature.parameters:
-        raise GuardError(f"{name} is no plain function; guard.fastapi wants one that takes tx")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")
+    check_function(handler, "guard.fastapi wants one that takes tx")
+    name = name_of(handler)
     if writes and "tx" not in signature.parameters:
         raise GuardError(
             f"{name} does not take tx: what it writes through another connection, such as Depends(get_db), would not "

@@ -14,13 +14,13 @@ from flask import Request, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from tocsin.guard._answer import Answer, collect
+from tocsin.guard._answer import LEAST_FAILURE, Answer, collect
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
-from tocsin.guard._werkzeug import LEAST_FAILURE, path_template, status_of
+from tocsin.guard._werkzeug import path_template, status_of
 from tocsin.signing import Message
 from tocsin.signing.servers import wsgi_target
 

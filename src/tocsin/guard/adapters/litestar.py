@@ -31,10 +31,12 @@ from litestar.routes import HTTPRoute
 from litestar.types import Empty, ExceptionHandlersMap
 from litestar.utils.scope.state import ScopeState
 
+from tocsin.guard._answer import LEAST_FAILURE
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Event, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._openapi import documented
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
@@ -42,7 +44,6 @@ from tocsin.signing import Scheme
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-_LEAST_FAILURE = 500
 # Where a guarded handler, and whatever copies its attributes with functools.wraps, says how it is guarded.
 _MARK = "__tocsin_guarded__"
 _OWN = ("signed", "tx")
@@ -191,7 +192,7 @@ async def _send_with_session(inner: Scope, outer: Scope, send: Send, event: Even
 
 def _is_refusal(error: Exception) -> TypeGuard[HTTPException]:
     """Whether it is one of Litestar's HTTP errors below 500, whatever else the application renders as one."""
-    return isinstance(error, HTTPException) and error.status_code < _LEAST_FAILURE
+    return isinstance(error, HTTPException) and error.status_code < LEAST_FAILURE
 
 
 async def _render(error: HTTPException, handler: HTTPRouteHandler, scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,11 +213,8 @@ def _renderer(handlers: ExceptionHandlersMap, error: HTTPException) -> Callable[
 
 
 def _check(handler: Callable[..., Any], signature: inspect.Signature, *, writes: bool) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
-    if not inspect.isfunction(handler):
-        raise GuardError(f"{name} is no plain function; guard.litestar stands below @post, and wants what that takes")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")
+    check_function(handler, "guard.litestar stands below @post, and wants what that takes", may_be_method=True)
+    name = name_of(handler)
     if writes and "tx" not in signature.parameters:
         raise GuardError(
             f"{name} does not take tx: what it writes through another connection, such as a session that Litestar "

@@ -14,29 +14,25 @@ COMMIT. The pieces of a plain generator are asked for on threads of Quart's own,
 """
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial, wraps
-from http import HTTPStatus
 from typing import Any, cast
 
 from quart import Request, Response, current_app, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from tocsin.guard._answer import Answer, collect
-from tocsin.guard._awaiting import performed_run
-from tocsin.guard._errors import AnswerTooLarge, GuardError
+from tocsin.guard._answer import LEAST_FAILURE, NO_CONTENT, Answer, collect, collect_async
+from tocsin.guard._awaiting import never, performed_run
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function
 from tocsin.guard._steps import Refused, Returned, Run
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
-from tocsin.guard._werkzeug import LEAST_FAILURE, path_template, status_of
+from tocsin.guard._werkzeug import path_template, status_of
 from tocsin.signing import Message
 from tocsin.signing.servers import asgi_headers, asgi_target
-
-_WITHOUT_LENGTH = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 def quart_view(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
@@ -45,7 +41,7 @@ def quart_view(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Callable[..
     Raises:
         GuardError: the handler is not a plain function.
     """
-    _check(handler)
+    check_function(handler, "guard.quart wants one that takes (signed, tx)")
 
     @wraps(handler)
     async def view(*args: object, **kwargs: object) -> Response:
@@ -76,14 +72,9 @@ def quart_view(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Callable[..
                 return Refused(await _answer(rendered, guarded.limits.max_answer_bytes))
             return Returned(await _answer(rendered, guarded.limits.max_answer_bytes))
 
-        return _response(await performed_run(guarded.begin(message, _never), run))
+        return _response(await performed_run(guarded.begin(message, never), run))
 
     return view
-
-
-def _never() -> "asyncio.Future[object]":
-    """Quart cancels the task of a client that has gone."""
-    return asyncio.get_running_loop().create_future()
 
 
 async def _received_body(received: Request, most_bytes: int) -> bytes:
@@ -124,20 +115,8 @@ async def _answer(rendered: Response | WerkzeugResponse, most_bytes: int) -> Ans
         body = collect(rendered.iter_encoded(), most_bytes)
     else:
         async with aclosing(rendered.iter_encode()) as parts:
-            body = await _collected(parts, most_bytes)
+            body = await collect_async(parts, most_bytes)
     return Answer(rendered.status_code, tuple(rendered.headers), body)
-
-
-async def _collected(parts: AsyncIterator[bytes], most_bytes: int) -> bytes:
-    """The parts, joined. Raises AnswerTooLarge as `collect` does, which see."""
-    kept: list[bytes] = []
-    size = 0
-    async for part in parts:
-        size += len(part) or 1
-        if size > most_bytes:
-            raise AnswerTooLarge(most_bytes)
-        kept.append(part)
-    return b"".join(kept)
 
 
 def _response(answer: Answer) -> Response:
@@ -145,14 +124,6 @@ def _response(answer: Answer) -> Response:
     # Not added to the defaults: an answer without a content type has none the second time either.
     response.headers.clear()
     response.headers.extend(answer.headers)
-    if answer.status not in _WITHOUT_LENGTH:
+    if answer.status not in NO_CONTENT:
         response.content_length = len(answer.body)
     return response
-
-
-def _check(handler: Callable[..., Any]) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
-    if not inspect.isfunction(handler) or "self" in inspect.signature(handler).parameters:
-        raise GuardError(f"{name} is no plain function; guard.quart wants one that takes (signed, tx)")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")

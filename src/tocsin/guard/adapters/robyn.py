@@ -11,7 +11,6 @@ with their values: under a scheme that signs the query, a request verifies if it
 each has a value. Middlewares and global header fields of Robyn come after the guard, and are not stored.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -24,10 +23,11 @@ from robyn.jsonify import jsonify
 from robyn.responses import AsyncGeneratorWrapper
 from robyn.robyn import Cookies
 
-from tocsin.guard._answer import Answer, collect
-from tocsin.guard._awaiting import performed
+from tocsin.guard._answer import LEAST_FAILURE, Answer, collect
+from tocsin.guard._awaiting import never, performed
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
@@ -35,7 +35,6 @@ from tocsin.signing import Header, Message
 
 Endpoint: TypeAlias = Callable[[Request], Any]
 
-_LEAST_FAILURE = 500
 _JSON = (("Content-Type", "application/json"),)
 _TEXT = (("Content-Type", "text/plain"),)
 _OCTETS = (("Content-Type", "application/octet-stream"),)
@@ -47,7 +46,7 @@ def robyn_endpoint(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Endpoin
     Raises:
         GuardError: the handler is no function that returns its answer.
     """
-    _check(handler)
+    check_function(handler, "guard.robyn wants one that takes (request, signed, tx)")
     if inspect.iscoroutinefunction(handler):
         return _on_tasks(guarded, handler)
 
@@ -88,16 +87,11 @@ def _on_tasks(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Endpoint:
                 return _refused(error)
 
         try:
-            return _response(await performed(guarded.begin(message, _never), run))
+            return _response(await performed(guarded.begin(message, never), run))
         except HTTPException as error:
             return _response(_rendered(error))
 
     return _taking_a_request(endpoint)
-
-
-def _never() -> "asyncio.Future[object]":
-    """Robyn does not tell that a client has gone."""
-    return asyncio.get_running_loop().create_future()
 
 
 def _taking_a_request(endpoint: Endpoint) -> Endpoint:
@@ -124,7 +118,7 @@ def _name(field: tuple[str, str]) -> str:
 
 def _refused(error: HTTPException) -> Refused:
     """One of the framework's HTTP errors below 500. Raises the others."""
-    if error.status_code >= _LEAST_FAILURE:
+    if error.status_code >= LEAST_FAILURE:
         raise error
     return Refused(_rendered(error))
 
@@ -203,11 +197,3 @@ def _response(answer: Answer) -> Response:
     for name, value in answer.headers:
         headers.append(name, value)
     return Response(answer.status, headers, answer.body)
-
-
-def _check(handler: Callable[..., Any]) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
-    if not inspect.isfunction(handler) or "self" in inspect.signature(handler).parameters:
-        raise GuardError(f"{name} is no plain function; guard.robyn wants one that takes (request, signed, tx)")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")

@@ -11,7 +11,6 @@ the first byte of the answer. HTTPException below 500 is rendered by the applica
 the endpoint's writes. Background tasks follow COMMIT, once, and only if there was one.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import partial, update_wrapper
 from http import HTTPStatus
@@ -24,8 +23,8 @@ from starlette.routing import request_response
 
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import Receive, Scope, Send
-from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function
 from tocsin.guard._starlette import Noting, current, path_template
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
@@ -35,7 +34,7 @@ class GuardedRoute(Generic[Tx]):
     """An endpoint as Route takes it: an ASGI application, which is given whatever method the route lets through."""
 
     def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any]) -> None:
-        _check(handler)
+        check_function(handler, "guard.starlette wants one that takes (request, signed, tx)")
         update_wrapper(self, handler)
         self._guarded = guarded
         self._handler = handler
@@ -65,11 +64,3 @@ class GuardedRoute(Generic[Tx]):
         else:
             answer = await handler()
         return answer
-
-
-def _check(handler: Callable[..., Any]) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
-    if not inspect.isfunction(handler) or "self" in inspect.signature(handler).parameters:
-        raise GuardError(f"{name} is no plain function; guard.starlette wants one that takes (request, signed, tx)")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")

@@ -13,10 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 
+from tocsin.guard._answer import LEAST_FAILURE
+
 # What response_for_exception answers below 500.
 _OF_DJANGO = (Http404, PermissionDenied, BadRequest, SuspiciousOperation, MultiPartParserError)
 _OF_BOTH = (Http404, PermissionDenied)
-_LEAST_FAILURE = 500
 
 
 class Plain:
@@ -56,7 +57,7 @@ class Rest(Plain):
         from rest_framework.exceptions import APIException  # noqa: PLC0415  only its own views have it
 
         if isinstance(error, APIException):
-            if error.status_code >= _LEAST_FAILURE:
+            if error.status_code >= LEAST_FAILURE:
                 return None
         elif not isinstance(error, _OF_BOTH):
             return None

@@ -4,7 +4,7 @@ Rule: both the first request and its duplicates get a response that was made fro
 own, so they cannot differ.
 """
 
-from collections.abc import AsyncIterable, Container
+from collections.abc import Container
 from http.cookies import Morsel
 from typing import Any
 
@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from tocsin.guard._answer import NO_CONTENT, Answer, collect
+from tocsin.guard._answer import NO_CONTENT, Answer, collect, collect_async
 from tocsin.guard._errors import AnswerTooLarge
 from tocsin.signing import Header
 
@@ -51,7 +51,7 @@ class Rendered:
         if not response.streaming:
             body = self._whole(response)
         elif response.is_async:
-            body = await _collected(response, self._most_bytes)
+            body = await collect_async(response, self._most_bytes)
         else:
             body = await sync_to_async(collect)(response, self._most_bytes)
         return Answer(response.status_code, _headers(response), body)
@@ -108,15 +108,3 @@ class _StoredCookie(Morsel[str]):
 def _headers(response: HttpResponseBase) -> tuple[Header, ...]:
     cookies = [(_SET_COOKIE, cookie.output(header="").strip()) for cookie in response.cookies.values()]
     return (*response.items(), *cookies)
-
-
-async def _collected(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
-    """See tocsin.guard._answer.collect."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk) or 1
-        if size > most_bytes:
-            raise AnswerTooLarge(most_bytes)
-        parts.append(chunk)
-    return b"".join(parts)

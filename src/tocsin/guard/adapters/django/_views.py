@@ -1,8 +1,7 @@
 """The views that Django calls, around the handlers that the developer wrote."""
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -12,8 +11,10 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from tocsin.guard._answer import Answer
+from tocsin.guard._awaiting import never, performed
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
+from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
@@ -90,7 +91,7 @@ def _async_view(guarded: Guarded[Tx], handler: Callable[..., Any], before: int) 
                 return Refused(await call.rendered.answer_async(refusal))
 
         try:
-            return call.sent(await _performed(guarded, call.message, run))
+            return call.sent(await performed(guarded.begin(call.message, never), run))
         except BaseException:
             call.rendered.close()
             raise
@@ -133,42 +134,10 @@ class _Call:
         return self._handler(*first, signed, tx, *rest, **kwargs)
 
 
-async def _performed(
-    guarded: Guarded[Tx], message: Message, run: Callable[[Signed, Tx], Awaitable[Returned | Refused]]
-) -> Answer:
-    """Answer a request on this task, applying it if it is the first of its kind. Raises what the handler raised."""
-    performing = guarded.begin(message, _nobody_goes)
-    try:
-        answer = await performing.to_claim()
-        while answer is None:
-            granted = await performing.to_handler()
-            if isinstance(granted, Answer):
-                return granted
-            try:
-                ran = await run(granted.signed, granted.granted.tx)
-            except BaseException as error:  # noqa: BLE001  raised again, unless the guard has an answer to it
-                answer = await performing.raised(error)
-            else:
-                answer = await performing.returned(ran)
-    finally:
-        await performing.close()
-    await performing.sweep()
-    return answer
-
-
-def _nobody_goes() -> "asyncio.Future[object]":
-    """Django itself listens for a client that goes, and cancels the view."""
-    return asyncio.get_running_loop().create_future()
-
-
 def _check(handler: Callable[..., Any]) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
     if hasattr(handler, "cls") or hasattr(handler, "view_class") or inspect.isclass(handler):
         raise GuardError(
-            f"{name} is a whole view: what it refuses before its handler would be remembered; wanted guard.django "
-            "directly above the function, below @api_view, or above the method"
+            f"{name_of(handler)} is a whole view: what it refuses before its handler would be remembered; wanted "
+            "guard.django directly above the function, below @api_view, or above the method"
         )
-    if not inspect.isfunction(handler):
-        raise GuardError(f"{name} is no function; guard.django wants one that takes (request, signed, tx)")
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise GuardError(f"{name} yields its answer piece by piece; wanted one that returns it, to be stored")
+    check_function(handler, "guard.django wants one that takes (request, signed, tx)", may_be_method=True)
