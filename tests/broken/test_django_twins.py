@@ -1,6 +1,7 @@
 """Every defence of the Django store and adapter that is taken away makes a named test fail."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +16,15 @@ from tocsin.guard import _contract_order, testing
 from tocsin.guard._errors import TransactionBroken
 from tocsin.guard.adapters.django import _responses
 from tocsin.guard.adapters.django._refusals import Plain, Rest
-from tocsin.guard.stores.django import DjangoStore, _postgresql, _sqlite, _tasks, _unit
+from tocsin.guard.stores.django import DjangoStore, _postgresql, _tasks, _unit
 from tocsin.guard.stores.django._block import Block
 from tocsin.guard.stores.django._postgresql import PostgreSQL
 from tocsin.guard.stores.django._sqlite import SQLite
 from tocsin.guard.stores.django._unit import Unit
 from tocsin.guard.stores.django._watch import Watch
+from tocsin.guard.stores.postgres import _claims as postgres_claims
+from tocsin.guard.stores.postgres import _sequences as postgres_sequences
+from tocsin.guard.stores.sqlite import _sequences as sqlite_sequences
 
 __all__ = ["cluster", "database", "loop", "make_shop", "relay", "relayed", "settings", "shop", "site"]
 
@@ -56,6 +60,13 @@ def control_statements_let_through(patch: Patch) -> None:
 
     patch.setattr(Watch, "__call__", through)
     patch.setattr(SQLite, "judge", lambda *_, **__: None)
+
+
+def without(patch: Patch, module: Any, phrase: str, words: str, instead: str = "") -> None:
+    """Take words out of a statement that the store shares with PostgresStore."""
+    said = getattr(module, phrase)
+    assert words in said.text
+    patch.setattr(module, phrase, replace(said, text=said.text.replace(words, instead)))
 
 
 def answer_stored_in_whatever_transaction(patch: Patch) -> None:
@@ -120,8 +131,7 @@ def threads_shared_by_tasks(patch: Patch) -> None:
 
 def lock_timeout_not_put_back(patch: Patch) -> None:
     back = "set_config('lock_timeout', current_setting('tocsin.lock_timeout'), true)"
-    assert back in _postgresql._TAKE
-    patch.setattr(_postgresql, "_TAKE", _postgresql._TAKE.replace(f", {back}", ", NULL"))
+    without(patch, postgres_claims, "CLAIM", f", {back}", ", NULL")
 
 
 def templates_rendered_by_django(patch: Patch) -> None:
@@ -144,13 +154,13 @@ def defects_remembered_as_the_application_renders_them(patch: Patch) -> None:
 
 
 def numbers_not_compared_on_sqlite(patch: Patch) -> None:
-    assert "WHERE number < excluded.number" in _sqlite._ADVANCE
-    patch.setattr(_sqlite, "_ADVANCE", _sqlite._ADVANCE.replace("WHERE number < excluded.number", ""))
+    comparison = "WHERE number < excluded.number"
+    assert comparison in sqlite_sequences.ADVANCE
+    patch.setattr(sqlite_sequences, "ADVANCE", sqlite_sequences.ADVANCE.replace(comparison, ""))
 
 
 def numbers_not_compared_on_postgresql(patch: Patch) -> None:
-    assert "WHERE s.number < excluded.number" in _postgresql._ADVANCE
-    patch.setattr(_postgresql, "_ADVANCE", _postgresql._ADVANCE.replace("WHERE s.number < excluded.number", ""))
+    without(patch, postgres_sequences, "_ADVANCE", "WHERE s.number < excluded.number")
 
 
 ORDER = test_contract.test_django_keeps_the_contract_of_a_store

@@ -1,7 +1,8 @@
 """What is SQLite's alone under SQLAlchemy: BEGIN, the write lock, durability."""
 
+import sqlite3
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import event, text
@@ -9,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.guard.sqlalchemy.backends import Backend, Order
-from tests.guard.sqlalchemy.shop import LONG_S, MakeShop, granted, write_order
+from tests.guard.sqlalchemy.shop import LONG_S, MakeShop, Shop, granted, write_order
+from tests.guard.test_sqlite_faults import error
 from tocsin.guard import GuardError, Signed
 from tocsin.guard._errors import StoreUnavailable
 from tocsin.guard.stores.sqlalchemy import SQLAlchemyStore
@@ -66,3 +68,52 @@ def test_on_sqlite_an_engine_that_gives_up_durability_is_refused(backend: Backen
     event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA synchronous = OFF").close())
     with pytest.raises(GuardError, match="wanted FULL"):
         SQLAlchemyStore(engine).take(claim(), LONG_S)
+
+
+class Cut(sqlite3.Connection):
+    """A connection whose next COMMIT fails, having been done or not."""
+
+    code: ClassVar[int] = sqlite3.SQLITE_OK
+    lands: ClassVar[bool] = False
+
+    def commit(self) -> None:
+        code, Cut.code = Cut.code, sqlite3.SQLITE_OK
+        if code == sqlite3.SQLITE_OK or Cut.lands:
+            super().commit()
+        if code != sqlite3.SQLITE_OK:
+            raise error(code)
+
+
+@pytest.fixture
+def cut_shop(backend: Backend, make_shop: MakeShop) -> Shop:
+    return make_shop(source=sessionmaker(backend.engine(connect_args={"factory": Cut})))
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("lands", [True, False])
+def test_what_a_commit_has_done_that_met_an_input_output_error_is_found_out_by_taking_the_claim_again(
+    cut_shop: Shop, monkeypatch: pytest.MonkeyPatch, *, lands: bool
+) -> None:
+    """Not committed: the handler runs again. Committed: the stored answer is sent. One order either way."""
+    monkeypatch.setattr(Cut, "lands", lands)
+    monkeypatch.setattr(Cut, "code", sqlite3.SQLITE_IOERR)
+    answer = cut_shop.order()
+    assert (answer.status_code, cut_shop.runs) == (201, 1 if lands else 2)
+    assert cut_shop.backend.orders == ["17"]
+    assert cut_shop.order().data == answer.data
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_commit_that_found_the_disk_full_is_known_not_to_have_landed(
+    cut_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cut, "code", sqlite3.SQLITE_FULL)
+    assert (cut_shop.order().status_code, cut_shop.runs, cut_shop.backend.orders) == (503, 1, [])
+    assert (cut_shop.order().status_code, cut_shop.backend.orders) == (201, ["17"])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR])
+def test_a_database_that_is_down_is_the_stores_own_failure_by_whatever_code(code: int, shop: Shop) -> None:
+    assert shop.store.is_own_failure(error(code))
+    assert not shop.store.is_own_failure(error(sqlite3.SQLITE_MISMATCH))

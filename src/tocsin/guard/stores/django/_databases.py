@@ -115,7 +115,11 @@ class Database(ABC):
 
     @abstractmethod
     def commit(self, raw: Any) -> Literal[True] | str:  # noqa: ANN401  likewise
-        """Commit; whatever else it says that it did."""
+        """Commit; whatever else it says that it did.
+
+        Raises:
+            StoreError: where the database's own error says by itself what has become of the transaction.
+        """
 
     @abstractmethod
     def sweep(self, raw: Any, now_unix_ms: int, wait_s: float) -> int:  # noqa: ANN401  likewise
@@ -138,31 +142,3 @@ class Database(ABC):
 def milliseconds(wait_s: float) -> int:
     """For bounds to which 0 means for ever, or not at all."""
     return max(1, round(wait_s * 1000))
-
-
-def stream_values(claim: Claim) -> dict[str, object]:
-    """The columns of a stream that a claim moves on."""
-    assert claim.position is not None, "only what has a position is ordered"
-    return {
-        "stream": claim.position.stream,
-        "number": claim.position.number,
-        "tenant": claim.tenant,
-        "operation": claim.operation,
-        "moved": claim.taken_unix_ms,
-    }
-
-
-def claim_values(claim: Claim) -> dict[str, object]:
-    """The columns of a claim."""
-    answer_until, claim_until = claim.answer_until_unix_ms, claim.claim_until_unix_ms
-    return {
-        "key": claim.key,
-        "tenant": claim.tenant,
-        "operation": claim.operation,
-        "fingerprint": claim.fingerprint,
-        "taken": claim.taken_unix_ms,
-        "answer_until": answer_until,
-        "claim_until": claim_until,
-        "due": claim_until if answer_until is None else answer_until,
-        "earliest": claim.earliest_unix_ms,
-    }

@@ -160,6 +160,8 @@ class Unit(Granted[Transaction]):
         try:
             stands = database.settle(raw, self.claim, answer, self._written)
             done = stands and self._kept()
+        except StoreError:
+            raise
         except Exception as error:
             if database.trouble(error) is None:
                 raise

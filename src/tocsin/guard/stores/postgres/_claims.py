@@ -206,6 +206,11 @@ def reading(session: Session, key: bytes) -> Talk[Record | None]:
     return _record((yield saying(session, *_reading(key)))[-2])
 
 
+def reading_inside(session: Session, key: bytes) -> Talk[Record | None]:
+    """Likewise, as the open transaction sees it. Raises psycopg.Error."""
+    return _record((yield saying(session, (READ, {"key": key})))[-1])
+
+
 def settling(
     session: Session, claim: Claim, answer: StoredAnswer, *, transaction_id: int, savepoint: str | None
 ) -> Talk[bytes | None]:

@@ -41,6 +41,14 @@ def advancing(session: Session, claim: Claim, *, wait_s: float, is_nested: bool)
         wait_s: how long to wait for the stream.
         is_nested: whether only the transaction around it can run again.
     """
+    try:
+        return (yield from moving(session, claim, wait_s))
+    except psycopg.Error as error:
+        raise _not_moved(session, error, is_nested=is_nested) from error
+
+
+def moving(session: Session, claim: Claim, wait_s: float) -> Talk[bool]:
+    """Move the claim's stream on to its number; False: it is there or beyond. Raises psycopg.Error."""
     assert claim.position is not None, "only what has a position is ordered"
     values = {
         "stream": claim.position.stream,
@@ -50,10 +58,7 @@ def advancing(session: Session, claim: Claim, *, wait_s: float, is_nested: bool)
         "moved": claim.taken_unix_ms,
         "wait": milliseconds(wait_s),
     }
-    try:
-        results: Results = yield saying(session, (_ADVANCE, values), (_UNBOUND, NOTHING))
-    except psycopg.Error as error:
-        raise _not_moved(session, error, is_nested=is_nested) from error
+    results: Results = yield saying(session, (_ADVANCE, values), (_UNBOUND, NOTHING))
     return bool(results[0].ntuples)
 
 

@@ -18,22 +18,10 @@ from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlalchemy._work import Apart, Database, Work, blocking_driver_of, driver_of
 from tocsin.guard.stores.sqlite import _claims, _sequences
 from tocsin.guard.stores.sqlite._authorizer import Authorizer
+from tocsin.guard.stores.sqlite._codes import is_down, not_committed
 from tocsin.guard.stores.sqlite._schema import TABLES
-from tocsin.guard.stores.sqlite._writer import primary_code
 
 _JUDGE = "tocsin.authorizer"
-_DOWN = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_READONLY,
-    }
-)
 _FULL = 2
 
 
@@ -82,7 +70,7 @@ class SQLiteWork(Work):
                 raise TransactionBroken("its claim is not there any more")
             self._executing.execute(f"RELEASE {self._savepoint}")
         except sqlite3.Error as error:
-            raise self.not_committed(error) from error
+            raise (StoreUnavailable if is_down(error) else TransactionBroken)(str(error)) from error
 
     def _undone(self) -> bool:
         """See Work."""
@@ -102,9 +90,8 @@ class SQLiteWork(Work):
         return False
 
     def not_committed(self, error: BaseException) -> StoreError:
-        """See Work. What SQLite fails to commit it has not committed."""
-        is_down = isinstance(error, sqlite3.Error) and primary_code(error) in _DOWN
-        return StoreUnavailable(str(error)) if is_down else TransactionBroken(str(error))
+        """See Work."""
+        return not_committed(error)
 
     def judge(self, *, is_on: bool) -> None:
         """See Work."""
@@ -174,7 +161,7 @@ class SQLiteDatabase(Database):
 
     def is_down(self, error: BaseException) -> bool:
         """See Database."""
-        return isinstance(error, sqlite3.Error) and primary_code(error) in _DOWN
+        return is_down(error)
 
     def _begin(self, executing: _Executing, connection: Connection, deadline: float) -> None:
         """BEGIN with the write lock, waited for until the deadline, whatever the application's own time-out is."""

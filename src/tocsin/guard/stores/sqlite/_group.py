@@ -7,15 +7,14 @@ others wrote. If it does not succeed, nobody knows whose fault that was, so each
 import sqlite3
 from time import monotonic
 
-from tocsin.guard._errors import CommitUnknown, GroupBroken, StoreError, StoreUnavailable, TransactionBroken
+from tocsin.guard._errors import CommitUnknown, GroupBroken, StoreError
 from tocsin.guard._sleepers import Sleeper
-from tocsin.guard.stores.sqlite._writer import Writer, primary_code
+from tocsin.guard.stores.sqlite._codes import not_committed
+from tocsin.guard.stores.sqlite._writer import Writer
 
 # More members, or more time, save little of what a COMMIT costs, and the first one waits for the last one's.
 MOST_MEMBERS = 64
 LONGEST_S = 0.005
-# After these, SQLite says itself that nothing has been committed.
-_NOT_COMMITTED = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class Group:
@@ -75,12 +74,7 @@ class Group:
         return GroupBroken("a request of the same group broke the transaction") if self.asleep else None
 
     def _failed(self, error: sqlite3.Error) -> StoreError:
-        code = primary_code(error)
-        if code != sqlite3.SQLITE_CONSTRAINT and code not in _NOT_COMMITTED:
-            return CommitUnknown(f"COMMIT: {error}")
-        if self.asleep:
+        told = not_committed(error)
+        if self.asleep and not isinstance(told, CommitUnknown):
             return GroupBroken(f"COMMIT of the group: {error}")
-        if code == sqlite3.SQLITE_CONSTRAINT:
-            # A deferred constraint: what the handler wrote cannot be committed.
-            return TransactionBroken(f"COMMIT: {error}")
-        return StoreUnavailable(f"COMMIT: {error}")
+        return told

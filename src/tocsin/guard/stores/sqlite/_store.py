@@ -16,6 +16,7 @@ from tocsin.guard._fork import renew_in_children, rest_at_forks
 from tocsin.guard._nested import refuse_itself
 from tocsin.guard._store import Claim, Declares, Forgotten, Record
 from tocsin.guard.stores.sqlite import _claims
+from tocsin.guard.stores.sqlite._codes import is_down
 from tocsin.guard.stores.sqlite._group import Group
 from tocsin.guard.stores.sqlite._member import Member
 from tocsin.guard.stores.sqlite._readers import Readers
@@ -23,23 +24,8 @@ from tocsin.guard.stores.sqlite._schema import prepare
 from tocsin.guard.stores.sqlite._transaction import RowFactory
 from tocsin.guard.stores.sqlite._unit import Nested, Unit
 from tocsin.guard.stores.sqlite._write_turns import WriteTurns
-from tocsin.guard.stores.sqlite._writer import OnConnect, primary_code
+from tocsin.guard.stores.sqlite._writer import OnConnect
 
-# What the file system or SQLite itself says, never the statement: the same request may succeed later.
-_OWN_FAILURES = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
 # The transaction that a claim was looked up in does not stand, or nobody knows whether it does, so what was found there
 # may not be there. Alone, neither can happen.
 _TAKEN_AGAIN = (GroupBroken, CommitUnknown)
@@ -170,7 +156,7 @@ class SQLiteStore:
 
     def is_own_failure(self, error: BaseException) -> bool:
         """See Store."""
-        return isinstance(error, sqlite3.Error) and primary_code(error) in _OWN_FAILURES
+        return is_down(error)
 
     def sweep(self, now_unix_ms: int) -> int:
         """See Store."""

@@ -15,6 +15,7 @@ from tocsin.guard import _log
 from tocsin.guard._errors import GuardError, StoreUnavailable
 from tocsin.guard.stores.sqlite._authorizer import RESERVED, Authorizer
 from tocsin.guard.stores.sqlite._checkpoints import LONGEST_LOG_PAGES, Checkpoints
+from tocsin.guard.stores.sqlite._codes import primary_code
 from tocsin.guard.stores.sqlite._schema import connect, make_durable
 
 OnConnect: TypeAlias = Callable[[sqlite3.Connection], object]
@@ -24,11 +25,6 @@ OnConnect: TypeAlias = Callable[[sqlite3.Connection], object]
 _FIRST_PAUSE_S = 0.0002
 _LONGEST_PAUSE_S = 0.002
 _OPEN_WAIT_S = 2.0
-
-
-def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's result code without its extension; 0 for errors of the sqlite3 module itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 class Writer:
