@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from time import monotonic
 from typing import Generic
+from weakref import WeakValueDictionary
 
 from tocsin.guard import _log, _problems
 from tocsin.guard._answer import Answer
@@ -85,24 +87,48 @@ class Guarded(Generic[Tx]):
         self._clock = clock
         self._sweeping = sweeping
         self._operation = None if route.name is None else self._named(route.name)
+        self._naming = Lock()
+        # By their ids, because not all of them can be hashed; the last one that has asked is met again at once.
+        self._applications: WeakValueDictionary[int, object] = WeakValueDictionary()
+        self._last_application: object = None
 
-    @property
-    def is_named(self) -> bool:
-        """Whether the operation has its name, or the adapter has to find it at the first request."""
-        return self._operation is not None
+    def is_named_by(self, application: object) -> bool:
+        """Whether the operation has its name; without one of its own, whether this application has agreed to it.
+
+        Args:
+            application: what a path belongs to, by its identity: an object that lives as long as the application.
+        """
+        return (
+            application is self._last_application
+            or self._route.name is not None
+            or self._applications.get(id(application)) is application
+        )
 
     @property
     def is_ordered(self) -> bool:
         """Whether its messages are numbered."""
         return self._declare("").sequence is not None
 
-    def name(self, name: str) -> None:
-        """Name the operation, once.
+    def name(self, path: str, application: object) -> None:
+        """Name the operation after its path in an application, once: claims are stored under that name.
+
+        Args:
+            path: the whole template.
+            application: see is_named_by.
 
         Raises:
-            GuardError: the name is taken.
+            GuardError: the name is taken; or the operation has another one, of another application.
         """
-        self._operation = self._named(name)
+        with self._naming:
+            if self._operation is None:
+                self._operation = self._named(path)
+            elif self._operation.name != path:
+                # Which of them is asked first is chance, and differs between processes: so would the claims.
+                raise GuardError(
+                    f"{self._route.handler} is registered under 2 paths ({self._operation.name}, {path}), each in an "
+                    "application of its own; wanted a name="
+                )
+            self._applications[id(application)] = self._last_application = application
 
     def perform(self, message: Message, handler: Handler[Tx]) -> Answer:
         """Answer a request on this thread, applying it if it is the first of its kind.

@@ -89,6 +89,12 @@ def _note(error: Exception) -> None:
     _current.get().refusal = error
 
 
+def outermost_router(scope: Scope) -> object:
+    """The router that the request came through first; the scope for an endpoint that is served by itself."""
+    router: object = scope.get("router", scope)
+    return router
+
+
 def path_template(
     scope: Scope,
     handler: Callable[..., Any],
@@ -106,9 +112,7 @@ def path_template(
     Raises:
         GuardError: there are several, or none.
     """
-    # The outermost router that the request came through; without one the endpoint is served by itself.
-    routes = scope["router"].routes if "router" in scope else ()
-    found = set(_paths(routes, is_its, flat, ""))
+    found = set(_paths(getattr(outermost_router(scope), "routes", ()), is_its, flat, ""))
     if len(found) != 1:
         paths = ", ".join(sorted(found)) or "none"
         name = getattr(handler, "__qualname__", "the endpoint")

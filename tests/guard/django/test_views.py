@@ -19,7 +19,8 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, Stream
 from django.template import engines
 from django.template.response import SimpleTemplateResponse
 from django.test import RequestFactory, override_settings
-from django.urls import include, path
+from django.urls import LocalePrefixPattern, URLResolver, include, path
+from django.utils import translation
 from django.views import View
 from django.views.decorators.http import require_POST
 from rest_framework.decorators import api_view, permission_classes
@@ -229,6 +230,31 @@ def test_a_view_under_two_paths_wants_a_name(shop: DjangoShop) -> None:
     answer = shop.order()
     assert answer.status == 500
     assert b"under 2 paths (/order, /orders); wanted a name=" in answer.body
+
+
+def test_a_view_under_another_path_of_another_urlconf_wants_a_name(shop: DjangoShop) -> None:
+    """A middleware may set request.urlconf, for each host. Which host is asked first differs between processes."""
+    guarded = shop.guard.django(key=KEY)(orders)
+    answers = []
+    for prefix in ("", "v2/", ""):
+        shop.urls = Urls(urlpatterns=[path(f"{prefix}order", guarded)])
+        headers, body = shop.request()
+        answers.append(shop.call(environ_of(f"/{prefix}order", headers, body)))
+    assert [answer.status for answer in answers] == [201, 500, 201]
+    assert b"under 2 paths (/order, /v2/order), each in an application of its own; wanted a name=" in answers[1].body
+    assert (shop.site.orders, answers[2].is_replay) == (["17"], True)
+
+
+def test_the_operations_name_says_no_language(shop: DjangoShop) -> None:
+    """A path with a prefix for its language, or with a translated word, has one name, whoever is first to ask."""
+    guarded = shop.guard.django(key=KEY)(orders)
+    shop.urls = Urls(urlpatterns=[URLResolver(LocalePrefixPattern(), [path("order", guarded)])])
+    headers, body = shop.request()
+    with translation.override("de"):
+        assert shop.call(environ_of("/de/order", headers, body)).status == 201
+    # The same key, under another path: one operation sees that.
+    assert shop.call(environ_of("/en-us/order", headers, body)).status == 422
+    assert shop.site.query("SELECT operation FROM tocsin_claims") == [("/en-us/order",)]
 
 
 @pytest.mark.parametrize("wrong", ["api_view", "as_view", "class", "generator"])

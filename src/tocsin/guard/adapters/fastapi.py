@@ -40,7 +40,7 @@ from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._openapi import with_the_guards
-from tocsin.guard._starlette import Noting, current, path_template
+from tocsin.guard._starlette import Noting, current, outermost_router, path_template
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
 from tocsin.signing import Scheme
@@ -112,8 +112,9 @@ class GuardedEndpoint(Generic[Tx]):
             await unguarded(scope, receive, send)
             return
         guarded = self._guarded
-        if not guarded.is_named:
-            guarded.name(path_template(scope, self._handler, self._is_its, _flat))
+        router = outermost_router(scope)
+        if not guarded.is_named_by(router):
+            guarded.name(path_template(scope, self._handler, self._is_its, _flat), router)
         exchange = Exchange(guarded, scope, receive, send)
         most_bytes = guarded.limits.max_body_bytes
         of_the_route: int | None = getattr(route, "max_body_size", None)

@@ -39,8 +39,9 @@ def flask_view(
 
     @wraps(handler)
     def view(*args: P.args, **kwargs: P.kwargs) -> Response:
-        if not guarded.is_named:
-            guarded.name(path_template(handler, current_app.url_map, current_app.view_functions))
+        url_map = current_app.url_map
+        if not guarded.is_named_by(url_map):
+            guarded.name(path_template(handler, url_map, current_app.view_functions), url_map)
         most_bytes = min(guarded.limits.max_body_bytes, request.max_content_length or guarded.limits.max_body_bytes)
         try:
             message = _message(request, most_bytes, guarded.public_origin)

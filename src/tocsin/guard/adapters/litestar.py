@@ -122,8 +122,9 @@ class GuardedHandler(Generic[Tx]):
     ) -> None:
         """Answer a request; `unguarded` is the route as Litestar made it."""
         guarded = self._guarded
-        if not guarded.is_named:
-            guarded.name(self._path_template(handler.app))
+        # Litestar makes a handler anew for each application, and its applications cannot be referred to weakly.
+        if not guarded.is_named_by(handler):
+            guarded.name(self._path_template(handler.app), handler)
         exchange = Exchange(guarded, scope, _from_the_start(scope, receive), send)
 
         async def app(inner: Scope, receive: Receive, send: Send) -> None:

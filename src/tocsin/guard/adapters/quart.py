@@ -45,8 +45,9 @@ def quart_view(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Callable[..
 
     @wraps(handler)
     async def view(*args: object, **kwargs: object) -> Response:
-        if not guarded.is_named:
-            guarded.name(path_template(handler, current_app.url_map, current_app.view_functions))
+        url_map = current_app.url_map
+        if not guarded.is_named_by(url_map):
+            guarded.name(path_template(handler, url_map, current_app.view_functions), url_map)
         # Not the proxy: what runs on another task or thread may have no request, or another one.
         received: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
         most_bytes = min(guarded.limits.max_body_bytes, received.max_content_length or guarded.limits.max_body_bytes)

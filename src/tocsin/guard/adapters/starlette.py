@@ -25,7 +25,7 @@ from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import Receive, Scope, Send
 from tocsin.guard._guarded import Guarded
 from tocsin.guard._handlers import check_function
-from tocsin.guard._starlette import Noting, current, path_template
+from tocsin.guard._starlette import Noting, current, outermost_router, path_template
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
 
@@ -47,8 +47,9 @@ class GuardedRoute(Generic[Tx]):
         Raises:
             GuardError: the operation has no name, and is not registered under exactly one path.
         """
-        if not self._guarded.is_named:
-            self._guarded.name(path_template(scope, self._handler, lambda endpoint: endpoint is self))
+        router = outermost_router(scope)
+        if not self._guarded.is_named_by(router):
+            self._guarded.name(path_template(scope, self._handler, lambda endpoint: endpoint is self), router)
         exchange = Exchange(self._guarded, scope, receive, send)
         await exchange.answer(partial(self._noting.run, exchange, self._app), self._guarded.limits.max_body_bytes)
 

@@ -5,21 +5,32 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import get_resolver
+from django.urls import URLResolver, get_resolver
+from django.utils.translation import override
 
 from tocsin.guard._errors import GuardError
 
 
-def path_template(request: HttpRequest) -> str:
+def resolver_of(request: HttpRequest) -> URLResolver:
+    """Of all paths that the request could have had: a middleware may have given it other ones than the settings."""
+    return get_resolver(getattr(request, "urlconf", None))
+
+
+def path_template(request: HttpRequest, resolver: URLResolver) -> str:
     """The one path of the view that the request was given to, with every prefix that it is included under.
+
+    Args:
+        request: to the view.
+        resolver: of the request.
 
     Raises:
         GuardError: there are several.
     """
     match = request.resolver_match
     wanted = _identity(match.func)
-    resolver = get_resolver(getattr(request, "urlconf", None))
-    found = {path for path, view in _views(resolver.url_patterns, "/") if _identity(view) is wanted}
+    # A prefix or a word may be in the language of whoever asks; the name may not.
+    with override(None):
+        found = {path for path, view in _views(resolver.url_patterns, "/") if _identity(view) is wanted}
     if len(found) != 1:
         paths = ", ".join(sorted(found)) or "none"
         raise GuardError(f"{match.view_name} is registered under {len(found)} paths ({paths}); wanted a name=")

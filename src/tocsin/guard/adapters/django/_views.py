@@ -18,7 +18,7 @@ from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
-from tocsin.guard.adapters.django._paths import path_template
+from tocsin.guard.adapters.django._paths import path_template, resolver_of
 from tocsin.guard.adapters.django._refusals import Plain, asked
 from tocsin.guard.adapters.django._requests import message_of
 from tocsin.guard.adapters.django._responses import Rendered
@@ -117,8 +117,9 @@ class _Call:
         kwargs: Any,  # noqa: ANN401
     ) -> None:
         self.asked: Plain = asked(args[before])
-        if not guarded.is_named:
-            guarded.name(path_template(self.asked.http))
+        resolver = resolver_of(self.asked.http)
+        if not guarded.is_named_by(resolver):
+            guarded.name(path_template(self.asked.http, resolver), resolver)
         self.rendered = Rendered(guarded.limits.max_answer_bytes)
         self.message: Message | Answer = message_of(self.asked.http, guarded)
         self._handler = handler
