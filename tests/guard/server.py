@@ -20,6 +20,8 @@ from tocsin.signing import Message, Secret, preset, sign
 SERVICES = Path(__file__).with_name("services")
 SECRET = Secret(b"a secret of the tests, 32 octets")
 SCHEME = preset("hex-sha256-body")
+# Each is a chunked body that has no end which a server could find: its size, its terminator, its trailer is none.
+MALFORMED = (b"zz\r\n", b"1\r\naXX\r\n0\r\n\r\n", b"0\r\nA\x00: b\r\n\r\n")
 _LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 
 
@@ -119,6 +121,12 @@ class Server:
             connection.request("POST", path, body, dict(headers))
             response = connection.getresponse()
             return Reply(response.status, tuple(response.getheaders()), response.read())
+
+    def begin(self, octets: bytes) -> bytes:
+        """Send these as they are; the first line of what comes back."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=30)) as client:
+            client.sendall(octets)
+            return client.recv(1000).partition(b"\r\n")[0]
 
     def order(self, order_id: str) -> Reply:
         """Send a signed order."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guard.server import Server, environment, gunicorn
+from tests.guard.server import MALFORMED, Server, environment, gunicorn
 from tests.guard.test_flask_concurrency import together
 
 
@@ -40,6 +40,15 @@ def test_two_processes_answer_different_requests_at_once_without_a_fault(tmp_pat
         replies = together(64, lambda: server.order(next(names)))
     assert [reply.status for reply in replies] == [201] * 64
     assert len(set(orders_in(database))) == len(orders_in(database)) == 64
+
+
+def test_a_malformed_chunked_body_is_400_and_no_fault_of_the_service(tmp_path: Path) -> None:
+    """Nobody has to sign it: a stranger could fill the log with tracebacks."""
+    head = b"POST /order HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Server(gunicorn(), environment(tmp_path / "orders.db")) as server:
+        answers = [server.begin(head + chunks) for chunks in MALFORMED]
+    assert [answer.split()[1] for answer in answers] == [b"400"] * len(MALFORMED)
+    assert "Traceback" not in "".join(server.log)
 
 
 def test_a_chunked_body_over_the_cap_is_413(tmp_path: Path) -> None:

@@ -39,10 +39,6 @@ _ANSWER_EXTENSIONS = "http.response."
 _SPEC_VERSION = "2.4"
 
 
-# Nobody hears it; but a middleware in between takes an application that says nothing for a broken one.
-_CUT_OFF = _problems.bad_request("the request has not come to its end")
-
-
 class _Stop(BaseException):
     """What is left of the application must not happen: nothing was applied, or it begins anew."""
 
@@ -122,7 +118,7 @@ class Exchange(Generic[Tx]):
             await self._reply(self.guarded.too_large(too_large.most_bytes))
             return
         if body is None:
-            await self._reply(_CUT_OFF)
+            await self._reply(_problems.CUT_OFF)
             return
         self.body = body
         message = Message(

@@ -72,6 +72,10 @@ def bad_request(detail: str) -> Answer:
     return _problem(HTTPStatus.BAD_REQUEST, f"{detail[:1].upper()}{detail[1:]}.")
 
 
+# Where the client has gone nobody hears it; but what stands in between takes no answer at all for a defect.
+CUT_OFF = bad_request("the request has not come to its end")
+
+
 def answer_too_large(most_bytes: int) -> Answer:
     """500: nothing was applied, because duplicates could not be given the same answer."""
     return _problem(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 64 * 1024
 # By these an answer goes past what the application returns: a file that the server sends by itself, an early 103.
 _PAST_THE_ANSWER = ("wsgi.file_wrapper", "wsgi.early_hints")
-_CUT_OFF = _problems.bad_request("the request has not come to its end")
 _NO_LENGTH = _problems.bad_request("the server does not say where the body ends; wanted a Content-Length")
 
 
@@ -61,13 +60,13 @@ def received_body(environ: "WSGIEnvironment", most_bytes: int) -> bytes:
 
 def _of_length(stream: IO[bytes], declared: str, most_bytes: int) -> bytes:
     if not (declared.isascii() and declared.isdecimal()):
-        raise BodyRefusedError(_CUT_OFF)
+        raise BodyRefusedError(_problems.CUT_OFF)
     # More digits than any length has; int() refuses still longer texts by an error of its own.
     if len(declared) > len(str(1 << 63)) or int(declared) > most_bytes:
         raise BodyRefusedError
     body = b"".join(_parts(stream, int(declared)))
     if len(body) < int(declared):
-        raise BodyRefusedError(_CUT_OFF)
+        raise BodyRefusedError(_problems.CUT_OFF)
     return body
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.guard.crash import crash
 from tests.guard.django.databases import Project
-from tests.guard.server import SCHEME, SECRET, Reply, Server
+from tests.guard.server import MALFORMED, SCHEME, SECRET, Reply, Server
 from tests.guard.server import gunicorn as served
 from tests.guard.test_flask_concurrency import together
 from tocsin.signing import Message, sign
@@ -75,6 +75,15 @@ def test_64_identical_requests_at_once_have_one_effect_and_identical_answers(
         others = together(64, lambda: send(running, "/order", f"order-{next(names)}"))
         assert [reply.status for reply in others] == [201] * 64
     assert sorted(site.orders) == sorted([*PATHS, *[f"order-{number}" for number in range(64)]])
+
+
+def test_a_malformed_chunked_body_is_400_and_no_fault_of_the_service(site: Project) -> None:
+    """Nobody has to sign it: a stranger could fill the log with tracebacks."""
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(gunicorn, 1, site) as running:
+        answers = [running.begin(head % path.encode() + chunks) for path in PATHS for chunks in MALFORMED]
+    assert [answer.split()[1] for answer in answers] == [b"400"] * len(PATHS) * len(MALFORMED)
+    assert "Traceback" not in "".join(running.log)
 
 
 def test_a_service_that_is_killed_under_load_loses_nothing_and_repeats_nothing(site: Project) -> None:

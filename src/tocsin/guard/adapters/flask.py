@@ -14,6 +14,7 @@ from flask import Request, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from tocsin.guard import _problems
 from tocsin.guard._answer import LEAST_FAILURE, Answer, collect
 from tocsin.guard._errors import GuardError
 from tocsin.guard._guarded import Guarded
@@ -43,10 +44,9 @@ def flask_view(
         if not guarded.is_named_by(url_map):
             guarded.name(path_template(handler, url_map, current_app.view_functions), url_map)
         most_bytes = min(guarded.limits.max_body_bytes, request.max_content_length or guarded.limits.max_body_bytes)
-        try:
-            message = _message(request, most_bytes, guarded.public_origin)
-        except RequestEntityTooLarge:
-            return _response(guarded.too_large(most_bytes))
+        message = _message(request, most_bytes, guarded)
+        if isinstance(message, Answer):
+            return _response(message)
         produced: list[Response] = []
 
         def run(signed: Signed, tx: Tx) -> Returned | Refused:
@@ -75,17 +75,29 @@ def flask_view(
     return view
 
 
-def _message(received: Request, most_bytes: int, public_origin: str) -> Message:
-    """The request as it was signed. Raises RequestEntityTooLarge before more than that has been read."""
+def _message(received: Request, most_bytes: int, guarded: Guarded[Tx]) -> Message | Answer:
+    """The request as it was signed; or what it is answered where its body cannot be had, or is longer than that.
+
+    Raises:
+        HTTPException: werkzeug's own answer, to a client that has gone.
+    """
     if (received.content_length or 0) > most_bytes:
-        raise RequestEntityTooLarge
+        return guarded.too_large(most_bytes)
     # One more than the cap: werkzeug cuts a longer chunked body off at the limit, without a word.
     received.max_content_length = most_bytes + 1
     # Cached: the handler may use request.get_json() and finds the bytes that were verified.
-    body = received.get_data(cache=True)
+    try:
+        body = received.get_data(cache=True)
+    except RequestEntityTooLarge:
+        return guarded.too_large(most_bytes)
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001  a server says in its own way that a body has no end; gunicorn's is no OSError
+        return _problems.CUT_OFF
     if len(body) > most_bytes:
-        raise RequestEntityTooLarge
-    return Message(received.method, wsgi_target(received.environ), tuple(received.headers), body, public_origin)
+        return guarded.too_large(most_bytes)
+    target, headers = wsgi_target(received.environ), tuple(received.headers)
+    return Message(received.method, target, headers, body, guarded.public_origin)
 
 
 def _answer(rendered: Response, most_bytes: int) -> Answer:

@@ -18,7 +18,6 @@ from tocsin.guard._wsgi import BodyRefusedError, received_body
 from tocsin.signing import Header, Message
 from tocsin.signing.servers import asgi_headers, asgi_target, wsgi_headers, wsgi_target
 
-_CUT_OFF = _problems.bad_request("the request has not come to its end")
 _TAKEN = (
     "the body was read before the guard, and only its parts are left: by a middleware that uses request.POST on a "
     "form with files, or reads the request itself; wanted request.body, or that middleware after the view"
@@ -34,15 +33,14 @@ def message_of(request: HttpRequest, guarded: Guarded[Tx]) -> Message | Answer:
         body = _body(request, most_bytes)
     except BodyRefusedError as refused:
         return refused.answer or guarded.too_large(most_bytes)
-    except OSError:
-        # The client has gone, so nobody hears it.
-        return _CUT_OFF
+    except Exception:  # noqa: BLE001  a server says in its own way that a body has no end; gunicorn's is no OSError
+        return _problems.CUT_OFF
     target, headers = _head(request)
     return Message(request.method, target, headers, body, guarded.public_origin)
 
 
 def _body(request: HttpRequest, most_bytes: int) -> bytes:
-    """The whole body. Raises BodyRefusedError, OSError."""
+    """The whole body. Raises BodyRefusedError, or whatever the server's stream raises."""
     if hasattr(request, "_body"):
         # A middleware was first. Django has kept it.
         body: bytes = request.body
