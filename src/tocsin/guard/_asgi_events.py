@@ -37,19 +37,19 @@ async def received_body(headers: RawHeaders, receive: Receive, most_bytes: int) 
         # More digits than any length has; int() refuses still longer texts by an error of its own.
         if name == b"content-length" and (len(value) > len(str(1 << 63)) or _length(value) > most_bytes):
             raise BodyTooLargeError(most_bytes)
-    parts: list[bytes] = []
-    size = 0
+    # Not a list of parts: whoever sends it chooses how many there are, and an empty one has no length that is counted.
+    body = bytearray()
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             return None
         part: bytes = event.get("body", b"")
-        size += len(part)
-        if size > most_bytes:
+        if len(body) + len(part) > most_bytes:
             raise BodyTooLargeError(most_bytes)
         if not event.get("more_body", False):
-            return b"".join([*parts, part]) if parts else part
-        parts.append(part)
+            # Nearly every body comes in one event, and is not copied.
+            return bytes(body + part) if body else part
+        body += part
 
 
 def _length(value: bytes) -> int:
