@@ -226,6 +226,11 @@ def _aborts(_signed: Signed, tx: Transaction) -> Any:
     abort(404)
 
 
+def _unsendable(signed: Signed, tx: Transaction) -> Any:
+    write_order(signed, tx)
+    return "ok", 200, {"Content-Disposition": 'attachment; filename="\u20ac.txt"'}
+
+
 def _raises(signed: Signed, tx: Transaction) -> Any:
     write_order(signed, tx)
     raise RuntimeError
@@ -330,6 +335,13 @@ SITUATIONS = (
         500,
         Written.NOTHING,
         partial(_order, handler=_raises),
+    ),
+    Situation(
+        "the handler answers a header field that no server can send: a line break, text beyond Latin-1, no name",
+        "the framework's 500; all rolled back, so a retry runs",
+        500,
+        Written.NOTHING,
+        partial(_order, handler=_unsendable),
     ),
     Situation(
         "the handler broke its transaction",

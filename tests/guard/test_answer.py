@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.guard.xor import Xor
 from tocsin.guard._answer import Answer, StoredAnswer, collect, collect_async, encode, replay, replay_status, storable
-from tocsin.guard._errors import AnswerTooLarge
+from tocsin.guard._errors import AnswerTooLarge, GuardError
 
 ANSWER = Answer(
     201,
@@ -23,6 +24,40 @@ def test_a_replay_is_the_answer_marked_as_one() -> None:
 @pytest.mark.parametrize("name", ["Connection", "KEEP-ALIVE", "Transfer-Encoding", "Date", "Server", "Content-Length"])
 def test_what_belongs_to_one_connection_or_moment_is_left_out(name: str) -> None:
     assert storable(Answer(200, ((name, "x"), ("X-Kept", "y")), b"")).headers == (("X-Kept", "y"),)
+
+
+@pytest.mark.parametrize("status", [100, 204, 304])
+def test_an_answer_without_a_body_has_none(status: int) -> None:
+    """Servers that send it none the less put it in front of the next answer on the connection."""
+    assert storable(Answer(status, (), b"x")).body == b""
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Content-Disposition", 'attachment; filename="\u20ac.txt"'),
+        ("X-A", "a\r\nX-B: c"),
+        ("X-A", "a\nb"),
+        ("X-A", "a\x00"),
+        ("X-A", 5),
+        (b"X-A", "a"),
+        ("X A", "a"),
+        ("X-\xe4", "a"),
+        ("", "a"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("seal", [None, Xor()], ids=["", "sealed"])
+def test_a_header_field_that_no_server_can_send_is_refused_by_name(field: Any, seal: Xor | None) -> None:
+    with pytest.raises(GuardError, match="that no server can send") as refused:
+        encode(Answer(200, (("X-B", "\tvalue \xff"), field), b""), None, seal)
+    assert repr(field[0]) in str(refused.value)
+    assert repr(field[1]) not in str(refused.value)
+
+
+def test_what_only_the_first_request_gets_has_to_be_sendable_too() -> None:
+    with pytest.raises(GuardError, match="that no server can send"):
+        encode(Answer(200, (("X-A", "a\r\nb"),), b""), lambda _: (), None)
 
 
 def test_header_fields_can_be_kept_from_duplicates() -> None:

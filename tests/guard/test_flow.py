@@ -11,7 +11,7 @@ from tests.guard.shop import HEX, NOW, SECRET
 from tocsin.guard import _problems
 from tocsin.guard._answer import Answer, StoredAnswer
 from tocsin.guard._declare import Options, declare, key_rule
-from tocsin.guard._errors import AnswerTooLarge, CommitUnknown, StoreUnavailable, TransactionBroken
+from tocsin.guard._errors import AnswerTooLarge, CommitUnknown, GuardError, StoreUnavailable, TransactionBroken
 from tocsin.guard._flow import Ended, guarded
 from tocsin.guard._operation import Operation
 from tocsin.guard._steps import (
@@ -316,6 +316,16 @@ def test_an_answer_over_the_limit_is_rolled_back_and_names_the_option() -> None:
     book.expect(Run, Raised(AnswerTooLarge(7), store_failed=False))
     book.expect(Abandon)
     assert b"max_answer_bytes = 7" in book.ended().answer.body
+
+
+@pytest.mark.parametrize("ran", [Returned, Refused])
+def test_an_answer_that_no_server_can_send_is_rolled_back_and_raised(ran: type[Returned | Refused]) -> None:
+    book = granted()
+    book.expect(Run, ran(Answer(200, (("X-A", "a\r\nX-B: b"),), b"")))
+    book.expect(Abandon)
+    raised = book.result()
+    assert isinstance(raised, Raised)
+    assert isinstance(raised.error, GuardError)
 
 
 @pytest.mark.parametrize("at", [Look, Take, Settle], ids=lambda step: step.__name__)

@@ -2,16 +2,17 @@
 
 Rule: a duplicate gets the status, header fields and body that the handler produced, byte for byte. Left out is only
 what belongs to one connection or one moment: hop-by-hop fields, Date, Server, and Content-Length, which follows from
-the body.
+the body; and the body of an answer that has none.
 """
 
 import json
+import re
 from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
-from tocsin.guard._errors import AnswerTooLarge
+from tocsin.guard._errors import AnswerTooLarge, GuardError
 from tocsin.signing import Header
 
 HeaderFilter: TypeAlias = Callable[[tuple[Header, ...]], tuple[Header, ...]]
@@ -37,6 +38,9 @@ _NOT_STORED = frozenset(
 NO_CONTENT = frozenset({*range(100, 200), 204, 304})
 # From here on a status says that the server failed: it undoes everything, and nothing is left to remember.
 LEAST_FAILURE = 500
+# RFC 9110 sections 5.1 and 5.5: a token; and text of octets, without control characters but the tab.
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Stripe's name for it, and by now the most common one; the IETF draft names none.
 REPLAYED: Header = ("Idempotent-Replayed", "true")
 # json.dumps makes one for every text that is not spelled its own way.
@@ -79,9 +83,9 @@ class Seal(Protocol):
 
 
 def storable(answer: Answer) -> Answer:
-    """The answer without the fields that belong to one connection or one moment."""
+    """The answer without what belongs to one connection or one moment, and without a body where it is to have none."""
     kept = tuple([field for field in answer.headers if field[0].lower() not in _NOT_STORED])
-    return Answer(answer.status, kept, answer.body)
+    return Answer(answer.status, kept, b"" if answer.status in NO_CONTENT else answer.body)
 
 
 def encode(answer: Answer, keep: HeaderFilter | None, seal: Seal | None) -> StoredAnswer:
@@ -91,8 +95,14 @@ def encode(answer: Answer, keep: HeaderFilter | None, seal: Seal | None) -> Stor
         answer: a storable answer.
         keep: which of its header fields duplicates get; None keeps all, Set-Cookie too.
         seal: encrypts header fields and body; None stores them as they are.
+
+    Raises:
+        GuardError: it has a header field that no server can send: whoever asked, and every duplicate, would get 500.
     """
-    kept = answer.headers if keep is None else keep(answer.headers)
+    kept = answer.headers
+    if keep is not None:
+        _check(kept)
+        kept = keep(kept)
     if seal is None:
         return StoredAnswer(answer.status, _spelled(kept), answer.body)
     # What is to be sealed is not to stay in memory.
@@ -112,9 +122,24 @@ def replay_status(status: int) -> Answer:
     return Answer(status, (REPLAYED,), b"")
 
 
+def _check(headers: Iterable[tuple[object, object]]) -> None:
+    for name, value in headers:
+        if not (_is(_FIELD_NAME, name) and _is(_FIELD_VALUE, value)):
+            # Not with its value, which may be a cookie.
+            raise GuardError(
+                f"the answer has a header field {name!r} that no server can send; wanted a name of letters, digits and "
+                "hyphens, and a value of Latin-1 text without line breaks and other control characters"
+            )
+
+
+def _is(pattern: re.Pattern[str], text: object) -> bool:
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
+
+
 # The header fields of an operation's answers are mostly the same ones; writing and reading them takes 1.5 us each.
 @lru_cache(maxsize=64)
 def _spelled(headers: tuple[Header, ...]) -> bytes:
+    _check(headers)
     return _JSON.encode(headers).encode("ascii")
 
 

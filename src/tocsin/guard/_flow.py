@@ -14,6 +14,7 @@ from tocsin.guard._errors import (
     AnswerTooLarge,
     CommitUnknown,
     GroupBroken,
+    GuardError,
     KeyInUse,
     KeyRefused,
     StoreError,
@@ -229,6 +230,11 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> F
         yield Abandon(granted)
         reason = f"rolled back: {answer.status} is not remembered"
         return Ended(answer, Ending.NOT_REMEMBERED, reason, claim)
+    try:
+        stored = operation.stored(answer)
+    except GuardError as error:
+        yield Abandon(granted)
+        return Raised(error, store_failed=False, claim=claim)
     ending = _APPLIED
     if isinstance(ran, Refused):
         ending = Ending.REFUSED_BY_HANDLER
@@ -238,7 +244,7 @@ def _run(operation: Operation, claim: Claim, signed: Signed, granted: Held) -> F
         if isinstance(again, Ended):
             return again
         granted = again
-    yield Settle(granted, operation.stored(answer))
+    yield Settle(granted, stored)
     return Ended(answer, ending, claim=claim)
 
 

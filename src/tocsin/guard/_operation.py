@@ -68,7 +68,7 @@ class Operation:
         )
 
     def stored(self, answer: Answer) -> StoredAnswer:
-        """An answer as its duplicates will get it."""
+        """An answer as its duplicates will get it. Raises GuardError: it is one that no server can send."""
         return encode(answer, self.keep, self.seal)
 
     def _earliest(self, verified: Verified) -> int | None:

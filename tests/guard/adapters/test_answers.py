@@ -292,6 +292,24 @@ def test_an_answer_over_the_cap_is_rolled_back_and_500_names_the_option(
     assert (service.orders, service.claims) == ([], 0)
 
 
+@pytest.mark.parametrize("field", [("X-A", "a\r\nX-B: c"), ("X A", "a")], ids=["line break", "name"])
+def test_an_answer_that_no_server_can_send_is_rolled_back_and_a_retry_runs(make: Make, field: Header) -> None:
+    """Committed, it would be 500 to its sender, and to every duplicate for ever. Some frameworks refuse it earlier."""
+    endings = iter([Produced(headers=(field,)), Produced(201)])
+    service = make(handler=writes_then(lambda: next(endings)))
+    with pytest.raises(Exception, match=r"(?i)header|newline|field|name"):
+        service.order()
+    assert (service.runs, service.orders, service.claims) == (1, [], 0)
+    assert [service.order().status for _ in range(2)] == [201, 201]
+    assert (service.runs, service.orders) == (2, ["17"])
+
+
+def test_an_answer_without_a_body_is_stored_and_replayed_without_one(make: Make) -> None:
+    service = make(handler=writes_then(lambda: Produced(204, b"left over", ())))
+    assert [service.order().body for _ in range(2)] == [b"", b""]
+    assert service.query("SELECT body FROM tocsin_claims") == [(b"",)]
+
+
 def test_a_stream_that_fails_halfway_is_rolled_back(make: Make) -> None:
     def stream() -> Iterator[bytes]:
         yield b"half"
