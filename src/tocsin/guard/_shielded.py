@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from tocsin.guard._sleepers import cancel_later
+from tocsin.guard._sleepers import cancel_later, shielded_from
 
 T = TypeVar("T")
 
@@ -37,7 +37,8 @@ async def finished(work: Coroutine[Any, Any, T]) -> tuple[asyncio.Task[T], async
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait([task])
+            with shielded_from(cancelled):
+                await asyncio.wait([task])
         except asyncio.CancelledError as error:
             # This very one is raised later: whoever cancelled the task knows it by its arguments.
             cancelled = error

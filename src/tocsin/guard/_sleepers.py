@@ -6,6 +6,7 @@ call and a switch of threads.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import TIMEOUT_MAX, Lock
 from typing import TypeAlias
 from weakref import WeakKeyDictionary, ref
@@ -67,7 +68,8 @@ class SleepingTask:
         put_off: asyncio.CancelledError | None = None
         while self._woken is None:
             try:
-                await self._awake
+                with shielded_from(put_off):
+                    await self._awake
             except asyncio.CancelledError as cancelled:
                 put_off = cancelled
                 # The cancellation went to what was awaited.
@@ -188,6 +190,22 @@ def _end_all(tasks: Sequence[SleepingTask]) -> None:
         task.end(woken=True)
 
 
+def shielded_from(cancelled: asyncio.CancelledError | None) -> AbstractContextManager[object]:
+    """Around what a task awaits to its end all the same, after that cancellation of it, if there was one.
+
+    Scopes of anyio cancel their tasks again at every turn of the event loop: it would turn without a rest until then.
+    """
+    if cancelled is None or not _is_of_a_scope(cancelled):
+        return nullcontext()
+    from anyio import CancelScope  # noqa: PLC0415  who has no anyio has no scopes of it
+
+    return CancelScope(shield=True)
+
+
+def _is_of_a_scope(cancelled: asyncio.CancelledError) -> bool:
+    return str(cancelled).startswith(_OF_A_SCOPE)
+
+
 def cancel_later(cancelled: asyncio.CancelledError) -> None:
     """Cancel the running task at its next await, in place of a cancellation that came when it could not be followed.
 
@@ -195,7 +213,7 @@ def cancel_later(cancelled: asyncio.CancelledError) -> None:
         cancelled: that cancellation. One of anyio's is left to its scope, which cancels whatever its task awaits next,
             for as long as the task is inside of it and no longer.
     """
-    if str(cancelled).startswith(_OF_A_SCOPE):
+    if _is_of_a_scope(cancelled):
         return
     task = asyncio.current_task()
     assert task is not None, "awaited outside of a task"

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from anyio import CapacityLimiter
@@ -17,7 +17,8 @@ from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 
 from tocsin.guard._answer import StoredAnswer
-from tocsin.guard._sleepers import cancel_later
+from tocsin.guard._errors import StoreUnavailable
+from tocsin.guard._sleepers import cancel_later, shielded_from
 from tocsin.guard._store import AsyncGranted, Claim, Declares, Forgotten, Granted, Record, Store, Tx
 
 T = TypeVar("T")
@@ -33,14 +34,19 @@ class KeptThread:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None]
+        self._failure: StoreUnavailable | None = None
         # In a context of its own: that of the request would keep the request, which keeps this thread.
-        self._working = self._loop.create_task(run_sync(self._work, limiter=_limiter()), context=Context())
+        context = Context()
+        self._working = self._loop.create_task(run_sync(self._work, limiter=_limiter()), context=context)
+        self._working.add_done_callback(self._stopped, context=context)
 
     async def run(self, act: Callable[[], T]) -> T:
         """Run it on the thread, and wait for its end even if this task is cancelled meanwhile.
 
         Raises:
             CancelledError: this task was cancelled; the act has ended nonetheless.
+            StoreUnavailable: there is no thread.
         """
         finished = await self.finish(act)
         if finished.cancelled is not None:
@@ -48,8 +54,13 @@ class KeptThread:
         return finished.get()
 
     async def finish(self, act: Callable[[], T]) -> "Finished[T]":
-        """Run it on the thread to its end, and say whether this task was cancelled meanwhile."""
-        ended: asyncio.Future[None] = self._loop.create_future()
+        """Run it on the thread to its end, and say whether this task was cancelled meanwhile.
+
+        Raises:
+            StoreUnavailable: there is no thread to run it on.
+            CancelledError: there is none, and this task was cancelled while it waited for one.
+        """
+        ended = self._ended = self._loop.create_future()
         finished: Finished[T] = Finished(partial(copy_context().run, act))
 
         def job() -> None:
@@ -59,15 +70,32 @@ class KeptThread:
         self._jobs.put(job)
         while not ended.done():
             try:
-                await asyncio.shield(ended)
+                with shielded_from(finished.cancelled):
+                    await asyncio.shield(ended)
             except asyncio.CancelledError as cancelled:
                 # This very one is raised later: whoever cancelled the task knows it by its arguments.
                 finished.cancelled = cancelled
+        if self._failure is not None:
+            raise finished.cancelled or self._failure
         return finished
 
     def end(self) -> None:
         """Give the thread back."""
         self._jobs.put(None)
+
+    def _stopped(self, working: "asyncio.Task[None]") -> None:
+        """No thread can be started, or this was cancelled. A thread that has begun none the less goes on."""
+        error = None if working.cancelled() else working.exception()
+        try:
+            # Whoever takes an act out of the queue decides what becomes of it.
+            job = self._jobs.get_nowait()
+        except Empty:
+            return
+        if job is None:
+            self._jobs.put(None)
+            return
+        self._failure = StoreUnavailable(f"no thread can be had: {error or 'the event loop ends'}")
+        _set(self._ended)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
