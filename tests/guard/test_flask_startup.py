@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flask import Flask
@@ -128,6 +128,25 @@ def test_a_method_is_refused(store: SQLiteStore) -> None:
             @guard.flask(key=KEY)  # type: ignore[arg-type]
             def post(self, signed: Signed, tx: Transaction) -> Any:
                 return write_order(signed, tx)
+
+
+def test_a_class_that_is_guarded_as_a_whole_is_refused(store: SQLiteStore) -> None:
+    class Orders(MethodView):
+        decorators: ClassVar = [Guard(HEX, KeyRing.of(SECRET), store).flask(key=KEY)]
+
+        def post(self, signed: Signed, tx: Transaction) -> Any:
+            return write_order(signed, tx)
+
+    with pytest.raises(GuardError, match=r"test_flask_startup\.orders is the view of a whole class"):
+        Orders.as_view("orders")
+
+
+def test_what_is_refused_is_no_route(store: SQLiteStore) -> None:
+    """A program that goes on without it has nothing to tell apart from it."""
+    guard = Guard(HEX, KeyRing.of(SECRET), store)
+    with pytest.raises(GuardError):
+        guard.flask(key=KEY)(Flask.full_dispatch_request)  # type: ignore[arg-type]
+    guard.flask(key=KEY)(first)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("flask"):
             from tocsin.guard.adapters.flask import flask_view  # noqa: PLC0415  only services on it have it
         declared = self._on_threads("guard.flask", name, options)
-        return lambda handler: flask_view(declared(handler), handler)
+        return lambda handler: flask_view(declared, handler)
 
     def wsgi(
         self, *, name: str, only: "Callable[[WSGIEnvironment], bool] | None" = None, **options: Unpack[RouteOptions]
@@ -147,7 +147,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("fastapi"):
             from tocsin.guard.adapters.fastapi import fastapi_endpoint  # noqa: PLC0415  only services on it have it
         declared = self._on_a_loop("guard.fastapi", name, options)
-        return lambda handler: fastapi_endpoint(declared(handler), handler, self._scheme, writes=writes)
+        return lambda handler: fastapi_endpoint(declared, handler, self._scheme, writes=writes)
 
     def starlette(
         self, *, name: str | None = None, **options: Unpack[RouteOptions]
@@ -165,7 +165,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("starlette"):
             from tocsin.guard.adapters.starlette import GuardedRoute  # noqa: PLC0415  only services on it have it
         declared = self._on_a_loop("guard.starlette", name, options)
-        return lambda handler: GuardedRoute(declared(handler), handler)
+        return lambda handler: GuardedRoute(declared, handler)
 
     def django(self, *, name: str | None = None, **options: Unpack[RouteOptions]) -> Callable[[Handler], Handler]:
         """Guard a view of Django's or of REST framework's: a function or a method, `async def` or `def`.
@@ -184,7 +184,7 @@ class Frameworks(ABC, Generic[Tx]):
             from tocsin.guard.adapters.django import django_view  # noqa: PLC0415  only services on it have it
         declared = self._where_it_is_called("guard.django", name, options)
         alias: str | None = getattr(self._store, "alias", None)
-        return lambda handler: django_view(declared(handler), handler, alias)
+        return lambda handler: django_view(declared, handler, alias)
 
     def robyn(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[Handler], RobynEndpoint]":
         """Guard an endpoint of Robyn: a function that takes (request, signed, tx), `async def` or `def`.
@@ -200,7 +200,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("robyn"):
             from tocsin.guard.adapters.robyn import robyn_endpoint  # noqa: PLC0415  only services on it have it
         declared = self._where_it_is_called("guard.robyn", name, options)
-        return lambda handler: robyn_endpoint(declared(handler), handler)
+        return lambda handler: robyn_endpoint(declared, handler)
 
     def litestar(
         self, *, name: str | None = None, writes: bool = True, **options: Unpack[RouteOptions]
@@ -221,7 +221,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("litestar"):
             from tocsin.guard.adapters.litestar import litestar_handler  # noqa: PLC0415  only services on it have it
         declared = self._on_a_loop("guard.litestar", name, options)
-        return lambda handler: litestar_handler(declared(handler), handler, self._scheme, writes=writes)
+        return lambda handler: litestar_handler(declared, handler, self._scheme, writes=writes)
 
     def quart(
         self, *, name: str | None = None, **options: Unpack[RouteOptions]
@@ -239,7 +239,7 @@ class Frameworks(ABC, Generic[Tx]):
         with _installed("quart"):
             from tocsin.guard.adapters.quart import quart_view  # noqa: PLC0415  only services on it have it
         declared = self._on_a_loop("guard.quart", name, options)
-        return lambda handler: quart_view(declared(handler), handler)
+        return lambda handler: quart_view(declared, handler)
 
     def _on_threads(self, who: str, name: str | None, options: RouteOptions) -> Callable[[Handler], Guarded[Tx]]:
         """Declares an operation whose handler runs on the thread that calls it."""

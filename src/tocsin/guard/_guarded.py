@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
-from typing import Generic
+from typing import Any, Generic, TypeAlias
 from weakref import WeakValueDictionary
 
 from tocsin.guard import _log, _problems
@@ -183,3 +183,7 @@ class Guarded(Generic[Tx]):
     def _named(self, name: str) -> Operation:
         self._registry.name(self._route, name)
         return self._declare(name)
+
+
+# What an adapter declares a handler by, when it has seen that the handler is one that it can guard.
+Declare: TypeAlias = Callable[[Callable[..., Any]], Guarded[Tx]]

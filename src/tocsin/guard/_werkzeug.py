@@ -15,6 +15,19 @@ def status_of(error: HTTPException) -> int:
     return error.get_response().status_code if error.code is None else error.code
 
 
+def check_no_class(handler: Callable[..., object], who: str) -> None:
+    """Refuse the one view of a class, which `View.decorators` is applied to: it finds its method when it is called.
+
+    Raises:
+        GuardError: it is such a view.
+    """
+    if getattr(handler, "__qualname__", "") == "View.as_view.<locals>.view":
+        raise GuardError(
+            f"{handler.__module__}.{handler.__name__} is the view of a whole class, which takes no signed and no tx; "
+            f"wanted {who} on a function that takes (signed, tx)"
+        )
+
+
 def path_template(
     handler: Callable[..., object], url_map: Map, view_functions: Mapping[str, Callable[..., Any]]
 ) -> str:

@@ -41,11 +41,11 @@ def test_the_kind_of_store_has_to_fit_the_kind_of_handler(tmp_path: Path) -> Non
     class ForTasks:
         take_async = OnWSGI
 
-    async def on_a_task() -> None:
-        raise AssertionError
+    async def on_a_task(tx: object) -> None:
+        raise AssertionError(tx)
 
-    def on_a_thread() -> None:
-        raise AssertionError
+    def on_a_thread(tx: object) -> None:
+        raise AssertionError(tx)
 
     service = OnWSGI(tmp_path / "orders.db", shared_secret=True)
     store = service.guard._store

@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from quart import Blueprint, Quart, Response, abort, after_this_request, g, request, session
+from quart.views import MethodView
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -107,6 +108,17 @@ def test_blueprints_name_the_operation_and_two_paths_want_a_name(shop: Shop) -> 
     assert shop.operations == ["/v1/order"]
     with pytest.raises(GuardError, match=r"registered under 2 paths \(/a, /b\); wanted a name="):
         shop.post(target="/a")
+
+
+def test_a_class_that_is_guarded_as_a_whole_is_refused(shop: Shop) -> None:
+    class Orders(MethodView):
+        decorators: ClassVar = [shop.guard.quart(key=KEY)]
+
+        async def post(self, _signed: Signed, tx: Transaction) -> Any:
+            return shop.write(tx)
+
+    with pytest.raises(GuardError, match=r"test_quart\.orders is the view of a whole class"):
+        Orders.as_view("orders")
 
 
 def test_raised_http_errors_are_rendered_by_the_applications_own_handlers_and_remembered(shop: Shop) -> None:

@@ -21,6 +21,7 @@ from django.template.response import SimpleTemplateResponse
 from django.test import RequestFactory, override_settings
 from django.urls import LocalePrefixPattern, URLResolver, include, path
 from django.utils import translation
+from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.http import require_POST
 from rest_framework.decorators import api_view, permission_classes
@@ -33,6 +34,7 @@ from tests.guard.adapters.on_django import Urls
 from tests.guard.adapters.on_wsgi import environ_of
 from tests.guard.shop import HEX, SECRET
 from tocsin.guard import GuardError, Signed, json_pointer
+from tocsin.guard._registry import registry_of
 from tocsin.guard.stores.django import Transaction
 from tocsin.signing import Message, sign
 
@@ -273,6 +275,20 @@ def test_what_the_guard_cannot_stand_above_is_refused_at_the_start(wrong: str, s
     }[wrong]
     with pytest.raises(GuardError, match=r"is a whole view|yields its answer"):
         view(shop, given)
+
+
+def test_a_method_decorator_is_refused_at_the_start_and_leaves_no_route(shop: DjangoShop) -> None:
+    """It would guard the method anew with every request of whoever sends one, signed or not."""
+    decorator = method_decorator(shop.guard.django(key=KEY, name="/order"))
+    routes = len(registry_of(shop.store)._declared)
+    with pytest.raises(GuardError, match="inside of @method_decorator; wanted it directly above the method"):
+
+        class OrderView(View):  # type: ignore[misc]  # Django has no types
+            @decorator  # type: ignore[untyped-decorator]
+            def post(self, _request: HttpRequest, _signed: Signed, _tx: Transaction) -> HttpResponse:
+                raise AssertionError
+
+    assert len(registry_of(shop.store)._declared) == routes
 
 
 def test_a_handler_that_returns_no_response_is_rolled_back(shop: DjangoShop) -> None:

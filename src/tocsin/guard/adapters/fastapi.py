@@ -37,7 +37,7 @@ from starlette.requests import Request
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare, Guarded
 from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._openapi import with_the_guards
 from tocsin.guard._starlette import Noting, current, outermost_router, path_template
@@ -55,7 +55,7 @@ _MARK = "__tocsin_guarded__"
 _OWN = ("signed", "tx")
 
 
-def fastapi_endpoint(guarded: Guarded[Tx], handler: Endpoint, scheme: Scheme, *, writes: bool) -> Endpoint:
+def fastapi_endpoint(declared: Declare[Tx], handler: Endpoint, scheme: Scheme, *, writes: bool) -> Endpoint:
     """The endpoint that FastAPI calls, around the one that the developer wrote.
 
     Raises:
@@ -63,6 +63,7 @@ def fastapi_endpoint(guarded: Guarded[Tx], handler: Endpoint, scheme: Scheme, *,
     """
     signature = inspect.signature(handler)
     _check(handler, signature, writes=writes)
+    guarded = declared(handler)
     takes_signed, takes_tx = (name in signature.parameters for name in _OWN)
     is_async = inspect.iscoroutinefunction(handler)
 

@@ -17,11 +17,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from tocsin.guard import _problems
 from tocsin.guard._answer import LEAST_FAILURE, Answer, collect
 from tocsin.guard._errors import GuardError
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare, Guarded
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
 from tocsin.guard._store import Tx
-from tocsin.guard._werkzeug import path_template, status_of
+from tocsin.guard._werkzeug import check_no_class, path_template, status_of
 from tocsin.signing import Message
 from tocsin.signing.servers import wsgi_target
 
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 
 def flask_view(
-    guarded: Guarded[Tx], handler: Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]
+    declared: Declare[Tx], handler: Callable[Concatenate[Signed, Tx, P], ResponseReturnValue]
 ) -> Callable[P, Response]:
     """The view that Flask calls, around the handler that the developer wrote.
 
@@ -37,6 +37,7 @@ def flask_view(
         GuardError: the handler is not a plain function.
     """
     _check_handler(handler)
+    guarded = declared(handler)
 
     @wraps(handler)
     def view(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -113,6 +114,7 @@ def _response(answer: Answer) -> Response:
 
 
 def _check_handler(handler: Callable[..., object]) -> None:
+    check_no_class(handler, "guard.flask")
     if inspect.iscoroutinefunction(handler):
         raise GuardError(f"{handler.__qualname__} is async; guard.flask wants a plain function")
     if next(iter(inspect.signature(handler).parameters), "") == "self":

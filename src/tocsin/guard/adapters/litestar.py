@@ -35,7 +35,7 @@ from tocsin.guard._answer import LEAST_FAILURE
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import App, Event, Receive, Scope, Send
 from tocsin.guard._errors import GuardError
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare, Guarded
 from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._openapi import documented
 from tocsin.guard._store import Tx
@@ -51,7 +51,7 @@ _OWN = ("signed", "tx")
 _current: ContextVar[Exchange[Any]] = ContextVar("tocsin_litestar_exchange")
 
 
-def litestar_handler(guarded: Guarded[Tx], handler: Handler, scheme: Scheme, *, writes: bool) -> Handler:
+def litestar_handler(declared: Declare[Tx], handler: Handler, scheme: Scheme, *, writes: bool) -> Handler:
     """The handler that Litestar calls, around the one that the developer wrote.
 
     Raises:
@@ -59,6 +59,7 @@ def litestar_handler(guarded: Guarded[Tx], handler: Handler, scheme: Scheme, *, 
     """
     signature = inspect.signature(handler)
     _check(handler, signature, writes=writes)
+    guarded = declared(handler)
     taken = [name for name in _OWN if name in signature.parameters]
     is_async = inspect.iscoroutinefunction(handler)
 

@@ -25,23 +25,25 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from tocsin.guard._answer import LEAST_FAILURE, NO_CONTENT, Answer, collect, collect_async
 from tocsin.guard._awaiting import never, performed_run
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare
 from tocsin.guard._handlers import check_function
 from tocsin.guard._steps import Refused, Returned, Run
 from tocsin.guard._store import Tx
 from tocsin.guard._threads import ThreadedGranted
-from tocsin.guard._werkzeug import path_template, status_of
+from tocsin.guard._werkzeug import check_no_class, path_template, status_of
 from tocsin.signing import Message
 from tocsin.signing.servers import asgi_headers, asgi_target
 
 
-def quart_view(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
+def quart_view(declared: Declare[Tx], handler: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
     """The view that Quart calls, around the handler that the developer wrote.
 
     Raises:
         GuardError: the handler is not a plain function.
     """
     check_function(handler, "guard.quart wants one that takes (signed, tx)")
+    check_no_class(handler, "guard.quart")
+    guarded = declared(handler)
 
     @wraps(handler)
     async def view(*args: object, **kwargs: object) -> Response:

@@ -26,7 +26,7 @@ from robyn.robyn import Cookies
 from tocsin.guard._answer import LEAST_FAILURE, Answer, collect
 from tocsin.guard._awaiting import never, performed
 from tocsin.guard._errors import GuardError
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare, Guarded
 from tocsin.guard._handlers import check_function
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
@@ -40,13 +40,14 @@ _TEXT = (("Content-Type", "text/plain"),)
 _OCTETS = (("Content-Type", "application/octet-stream"),)
 
 
-def robyn_endpoint(guarded: Guarded[Tx], handler: Callable[..., Any]) -> Endpoint:
+def robyn_endpoint(declared: Declare[Tx], handler: Callable[..., Any]) -> Endpoint:
     """The endpoint that Robyn calls, around the one that the developer wrote.
 
     Raises:
         GuardError: the handler is no function that returns its answer.
     """
     check_function(handler, "guard.robyn wants one that takes (request, signed, tx)")
+    guarded = declared(handler)
     if inspect.iscoroutinefunction(handler):
         return _on_tasks(guarded, handler)
 

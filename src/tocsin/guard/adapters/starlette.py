@@ -23,7 +23,7 @@ from starlette.routing import request_response
 
 from tocsin.guard._asgi import Exchange
 from tocsin.guard._asgi_events import Receive, Scope, Send
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare
 from tocsin.guard._handlers import check_function
 from tocsin.guard._starlette import Noting, current, outermost_router, path_template
 from tocsin.guard._store import Tx
@@ -33,10 +33,10 @@ from tocsin.guard._threads import ThreadedGranted
 class GuardedRoute(Generic[Tx]):
     """An endpoint as Route takes it: an ASGI application, which is given whatever method the route lets through."""
 
-    def __init__(self, guarded: Guarded[Tx], handler: Callable[..., Any]) -> None:
+    def __init__(self, declared: Declare[Tx], handler: Callable[..., Any]) -> None:
         check_function(handler, "guard.starlette wants one that takes (request, signed, tx)")
         update_wrapper(self, handler)
-        self._guarded = guarded
+        self._guarded = declared(handler)
         self._handler = handler
         self._app = request_response(self._endpoint)
         self._noting = Noting(HTTPException)

@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from tocsin.guard._answer import Answer
 from tocsin.guard._awaiting import never, performed
 from tocsin.guard._errors import GuardError
-from tocsin.guard._guarded import Guarded
+from tocsin.guard._guarded import Declare, Guarded
 from tocsin.guard._handlers import check_function, name_of
 from tocsin.guard._signed import Signed
 from tocsin.guard._steps import Refused, Returned
@@ -25,11 +25,11 @@ from tocsin.guard.adapters.django._responses import Rendered
 from tocsin.signing import Message
 
 
-def django_view(guarded: Guarded[Tx], handler: Callable[..., Any], alias: str | None) -> Callable[..., Any]:
+def django_view(declared: Declare[Tx], handler: Callable[..., Any], alias: str | None) -> Callable[..., Any]:
     """The view that Django calls.
 
     Args:
-        guarded: the operation.
+        declared: makes the operation.
         handler: takes (request, signed, tx) and the route's arguments; a method `self` before them.
         alias: the database of the store; None: it is not one of Django's.
 
@@ -39,7 +39,7 @@ def django_view(guarded: Guarded[Tx], handler: Callable[..., Any], alias: str | 
     _check(handler)
     is_method = next(iter(inspect.signature(handler).parameters)) == "self"
     make = _async_view if inspect.iscoroutinefunction(handler) else _blocking_view
-    view = make(guarded, handler, 1 if is_method else 0)
+    view = make(declared(handler), handler, 1 if is_method else 0)
     # A signature is what shows that nobody else's page has sent this. The middleware would want a cookie, and would
     # parse the body of whoever has one.
     view.csrf_exempt = True  # type: ignore[attr-defined]
@@ -141,4 +141,7 @@ def _check(handler: Callable[..., Any]) -> None:
             f"{name_of(handler)} is a whole view: what it refuses before its handler would be remembered; wanted "
             "guard.django directly above the function, below @api_view, or above the method"
         )
+    if handler.__module__ == "django.utils.decorators":
+        # What it shows to the decorator is a dummy; the method would be guarded anew with every request.
+        raise GuardError("guard.django stands inside of @method_decorator; wanted it directly above the method itself")
     check_function(handler, "guard.django wants one that takes (request, signed, tx)", may_be_method=True)
