@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # a service has one framework, and no type stubs
     from flask import Response
     from flask.typing import ResponseReturnValue
 
-    from tocsin.guard._asgi_events import App
     from tocsin.guard.adapters.asgi import GuardedApp as GuardedASGI
     from tocsin.guard.adapters.robyn import Endpoint as RobynEndpoint
     from tocsin.guard.adapters.starlette import GuardedRoute
@@ -112,7 +111,9 @@ class Frameworks(ABC, Generic[Tx]):
         declared = self._on_threads("guard.wsgi", name, options)
         return lambda app: GuardedApp(declared(app), app, only)
 
-    def asgi(self, *, name: str, **options: Unpack[RouteOptions]) -> "Callable[[App], GuardedASGI[Tx]]":
+    def asgi(
+        self, *, name: str, **options: Unpack[RouteOptions]
+    ) -> "Callable[[Callable[..., Awaitable[None]]], GuardedASGI[Tx]]":
         """Guard an ASGI application, which finds scope["tocsin.signed"] and scope["tocsin.tx"].
 
         Args:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar import Litestar, Request, post
+from quart import Quart
 
 from tests.guard.adapters.asgi_client import Exchange, Loop
 from tests.guard.adapters.on_asgi import OnASGI
@@ -68,6 +70,22 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def waiters(service: OnASGI) -> int:
     return sum(entry.waiters for entry in service.guard._in_flight._entries.values())
+
+
+def test_a_whole_application_of_another_framework_is_guarded_as_it_is(service: OnASGI) -> None:
+    """Its type too: Litestar and Quart have words of their own for a scope."""
+
+    @post("/order")
+    async def taken(request: Request[Any, Any, Any]) -> None:
+        insert(request.scope)
+
+    litestar = Litestar([taken], openapi_config=None, logging_config=None)
+    guard = Guard(HEX, KeyRing.of(SECRET), service.store, wait_s=30)
+    app = guard.asgi(name="/order", key=json_pointer("/order_id"))(litestar)
+    replies = [service.loop.run(exchange().call(app)) for _ in range(2)]
+    assert [(reply.status, reply.is_replay) for reply in replies] == [(201, False), (201, True)]
+    assert service.orders == ["17"]
+    guard.asgi(name="/order", key=json_pointer("/order_id"))(Quart("shop"))
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
