@@ -27,6 +27,18 @@ def test_a_handler_that_writes_nothing_says_so(shop: Shop) -> None:
     assert shop.runs == 1
 
 
+def test_annotations_may_be_text(shop: Shop) -> None:
+    """As `from __future__ import annotations` leaves them: read where the handler is, not where the guard is."""
+
+    @shop.app.post("/order")
+    @shop.guard.fastapi(key=KEY)
+    async def order(signed: "Signed", tx: "Transaction", body: "OrderIn") -> "OrderOut":
+        assert signed.json() == body.model_dump(exclude_unset=True)
+        return OrderOut(**shop.write(tx, body.order_id))
+
+    assert shop.post().json() == {"order_id": "17", "number": 1}
+
+
 async def without_tx(body: OrderIn) -> Any:
     return body
 
