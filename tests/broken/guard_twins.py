@@ -158,6 +158,7 @@ def no_memory_of_what_was_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def connections_shared_with_forked_children(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SQLiteStore, "before_fork", lambda _: None)
     patch.setattr(SQLiteStore, "renew_after_fork", lambda _: None)
 
 
