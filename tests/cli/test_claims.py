@@ -367,6 +367,7 @@ def test_a_claim_by_a_digest_is_listed_like_any_other(path: Path, capsys: Output
     ("arguments", "error"),
     [
         (["list", "--limit", "0"], "--limit 0: wanted 1 or more"),
+        (["streams", "--limit", "9" * 20], f"--limit {'9' * 20}: wanted at most 1000000000"),
         (["list", "--since", "soon"], "--since 'soon': wanted a time such as"),
         (["list", "--since", "999999d"], "--since '999999d': wanted a time such as"),
         (["show"], "wanted KEY, or both --operation NAME and --value ID"),

@@ -38,6 +38,11 @@ def ended(
     [
         (UsageError("no such plan"), 2, "tocsin: no such plan\n"),
         (Unfinished("nobody is there"), 3, "tocsin: nobody is there\n"),
+        (
+            UsageError('unknown key "\x1b]0;owned\x07\x00\n\u202e"'),
+            2,
+            'tocsin: unknown key "{}"\n'.format(r"\x1b]0;owned\x07\x00\n\u202e"),
+        ),
         (KeyboardInterrupt(), 130, "tocsin: interrupted\n"),
     ],
 )

@@ -297,7 +297,7 @@ equals = "{{uuid}}"
 
     assert (code, err) == (0, "")
     for line in (
-        "  --authorized-for shop.example: https://shop.example is not this machine, and its owner must agree",
+        "  --authorized-for shop.example: https://shop.example is not this machine, and\n    its owner must agree\n",
         "  --allow-oracle file: a [[state]] is read on this machine, as the plan says",
         "  --accept-effects N: without [reset], up to 500 effects stay",
         "  environment variable ORDERS_SECRET, which is not set here",
@@ -312,6 +312,31 @@ equals = "{{uuid}}"
     assert '"hook":"{{sink_url}}"' in out
     literal = plan.replace('{ env = "ORDERS_SECRET" }', '{ value = "hush" }')
     assert "in the plan itself" in said(capsys, "check", write("plan.toml", literal))[1]
+
+
+ESCAPES = r"""
+target.base_url = "http://127.0.0.1:8000"
+request = { path = "/order", headers = { X = "h{{uuid}}" }, body = "b\u001b[31m\nb\u009b2J" }
+signing = { preset = "hex-sha256-body", secret = { env = "S\u001b[31m" } }
+state = [{ file = "f\u202e" }]
+"""
+
+
+def test_a_plan_that_nobody_has_read_yet_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor can the line of it that is to be filled in."""
+    words = write("plan.toml", f"# TODO: \u009b2J\n{ESCAPES}"), "--base-url", "http://127.0.0.1:1"
+    shown = said(capsys, "check", *words)[1]
+    assert main(["scan", "plan.toml", "--dry-run"]) == 0
+    shown += capsys.readouterr().out
+    assert {mark for mark in shown if not mark.isprintable()} == {"\n"}
+    assert all(
+        escape in shown for escape in (r"S\x1b[31m", r"b\x1b[31m", r"b\x9b2J", r"f\u202e", r"plan.toml:1: \x9b2J")
+    )
+
+
+def test_a_check_fits_80_columns_but_for_what_the_plan_says(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "check", write("plan.toml", ESCAPES))[1].splitlines()
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_a_captured_plan_is_explained_without_its_signature(capsys: pytest.CaptureFixture[str]) -> None:

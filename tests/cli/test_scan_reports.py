@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.scan.services.commanding import plan, said
-from tests.scan.services.desk import SECRET, Desk
+from tests.scan.services.desk import SECRET, Answer, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BYPASS, DUPLICATES
 from tests.scan.services.serving import serving
@@ -98,6 +98,8 @@ def test_a_baseline_lets_through_what_it_knows_and_nothing_else(capsys: pytest.C
         ),
         (["--sarif", "no/where.sarif"], "tocsin: no/where.sarif: there is no folder no\n"),
         (["--history", "no/where.db"], "tocsin: no/where.db: there is no folder no\n"),
+        (["--seed", str(2**63)], f"tocsin: --seed {2**63}: wanted a number of at most 64 bits\n"),
+        (["--accept-effects", "-1"], "tocsin: --accept-effects -1: wanted 1 or more\n"),
         (["--rerun", "abc"], "tocsin: --rerun takes PLAN from the run: wanted only one of the two\n"),
     ],
 )
@@ -108,10 +110,74 @@ def test_what_cannot_be_meant_is_one_line_and_nothing_is_sent(
     Path("latin.json").write_bytes(b'"caf\xe9"')
     other = {"operation": "GET /", "target": "http://a", "started_at": "2026-01-01T00:00:00Z", "findings": []}
     Path("other.json").write_text(json.dumps(other), encoding="utf-8")
-    code, out, err = said(capsys, "plan.toml", *words)
-    assert (code, out, desk.asked) == (2, "", [])
-    assert err.startswith(told.format(state=tmp_path / "state"))
-    assert err.count("\n") == 1
+    for dry_run in ([], ["--dry-run"]):
+        code, out, err = said(capsys, "plan.toml", *words, *dry_run)
+        assert (code, out, desk.asked) == (2, "", [])
+        assert err.startswith(told.format(state=tmp_path / "state"))
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--json", "plan.toml"], "plan.toml is the plan"),
+        (["--html", "here/plan.toml"], "here/plan.toml is the plan"),
+        (["--html", "hard.toml"], "hard.toml is the plan"),
+        (["--sarif", "soft.toml"], "soft.toml is the plan"),
+        (["--history", "hard.toml"], "hard.toml is the plan"),
+        (["--html", "sec.txt"], "sec.txt is the file of a secret"),
+        (["--html", "bob.txt"], "bob.txt is the file of a secret"),
+        (["--html", "ca.pem"], "ca.pem is [target] ca_file"),
+        (["--junit", "orders.log"], "orders.log is what a [[state]] reads"),
+        (["--junit", "orders.db"], "orders.db is what a [[state]] reads"),
+        (["--json", "x", "--html", "x"], "x is --json"),
+        (["--json", "h.db", "--history", "h.db"], "h.db is the history"),
+    ],
+)
+def test_a_report_takes_the_place_of_nothing_that_is_read_or_written(
+    words: list[str], told: str, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = [{"file": "orders.log"}, {"sql": "SELECT 1", "database": "sqlite:orders.db"}, {"request": "GET /orders"}]
+    target = {"base_url": desk.base_url, "ca_file": "ca.pem"}
+    actor = [{"secret": {"file": "bob.txt"}}, {"secret": {"env": "S"}}]
+    plan(desk, target=target, state=states, actor=actor, signing={"secret": {"file": "sec.txt"}})
+    written = Path("plan.toml").read_bytes()
+    Path("hard.toml").hardlink_to("plan.toml")
+    Path("soft.toml").symlink_to("plan.toml")
+    Path("here").symlink_to(Path.cwd())
+    allowed = "--allow-oracle", "file", "--allow-oracle", "sql"
+    code, out, err = said(capsys, "plan.toml", *words, *allowed)
+    assert (code, out, err) == (2, "", f"tocsin: {told}, which would be overwritten: wanted another file\n")
+    assert (Path("plan.toml").read_bytes(), desk.asked) == (written, [])
+
+
+def test_a_report_does_not_take_the_place_of_a_captured_request(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("order.http").write_text("POST /order HTTP/1.1\nX-Signature: 00\n\n{}", encoding="utf-8")
+    toml = f'target.base_url = "{desk.base_url}"\ncaptured.raw = "order.http"\n'
+    Path("plan.toml").write_text(toml, encoding="utf-8")
+    _, _, err = said(capsys, "plan.toml", "--accept-effects", "9", "--json", "order.http")
+    assert err.startswith("tocsin: order.http is the captured request, which would be overwritten")
+
+
+def test_a_report_may_take_the_place_of_the_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert violated(capsys, "--json", "r.json")[0] == 1
+    assert violated(capsys, "--baseline", "r.json", "--json", "r.json")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--json", "a", "--json", "b"], "argument --json: wanted once"),
+        (["--html", "-"], "argument --html: '-': wanted a file; standard output shows the scan itself"),
+    ],
+)
+def test_a_report_that_would_be_lost_without_a_word_is_refused(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["scan", "plan.toml", *words])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.endswith(f"tocsin scan: error: {told}\n")
 
 
 def kept(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
@@ -148,12 +214,28 @@ def test_a_history_that_nobody_asked_for_costs_no_verdict(
     assert err.startswith("tocsin: note: this run is not kept: history ")
 
 
-def test_a_history_that_was_asked_for_and_cannot_be_kept_is_not_clean(
+NO_DATABASE = "no database at all, and long enough to be looked at"
+
+
+def test_a_history_that_is_no_database_is_told_before_anything_is_sent(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("runs.db").write_text("no database at all, and long enough to be looked at", encoding="utf-8")
-    code, _, err = said(capsys, plan(desk), "--only", BYPASS, "--history", "runs.db")
+    Path("runs.db").write_text(NO_DATABASE, encoding="utf-8")
+    code, out, err = said(capsys, plan(desk), "--only", BYPASS, "--history", "runs.db")
+    assert (code, out, err) == (2, "", "tocsin: history runs.db: file is not a database\n")
+    assert desk.asked == []
+
+
+def test_a_history_that_was_asked_for_and_cannot_be_kept_is_not_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    class Spoils(Desk):
+        def order(self, asked: Any) -> Answer:
+            Path("runs.db").write_text(NO_DATABASE, encoding="utf-8")
+            return super().order(asked)
+
+    with serving(Spoils()) as desk:
+        code, out, err = said(capsys, plan(desk), "--only", BYPASS, "--history", "runs.db")
     assert (code, err) == (3, "tocsin: note: this run is not kept: history runs.db: file is not a database\n")
+    assert "Exit code 3: not all that was asked for could be written." in " ".join(out.split())
 
 
 def test_a_finding_is_asked_again_with_the_plan_the_check_and_the_seed_of_its_run(
@@ -166,7 +248,7 @@ def test_a_finding_is_asked_again_with_the_plan_the_check_and_the_seed_of_its_ru
         [finding, _] = json.loads(Path("a.json").read_text(encoding="utf-8"))["findings"]
         code, out, err = said(capsys, "--rerun", finding["id"][:5], "--json", "b.json")
     assert code == 1
-    assert err.startswith(f"Rerun of {DUPLICATES}, violated in run ")
+    assert err.startswith(f"tocsin: rerun of {DUPLICATES}, violated in run ")
     assert "changed" not in err
     again = json.loads(Path("b.json").read_text(encoding="utf-8"))
     assert [one["check"] for one in again["findings"]] == [DUPLICATES]
@@ -283,6 +365,7 @@ def test_all_but_the_newest_runs_are_deleted(capsys: pytest.CaptureFixture[str])
         (["show", "abc"], "tocsin: run 'abc': no such run in "),
         (["show", ""], "tocsin: run '': no such run in "),
         (["list", "--most", "0"], "tocsin: --most 0: wanted 1 or more\n"),
+        (["list", "--most", "9" * 20], f"tocsin: --most {'9' * 20}: wanted at most 1000000000\n"),
         (["delete"], "tocsin: wanted either ids of runs or --keep N\n"),
         (["delete", "a", "--keep", "1"], "tocsin: wanted either ids of runs or --keep N\n"),
         (["delete", "--keep", "-1"], "tocsin: --keep -1: wanted 0 or more\n"),

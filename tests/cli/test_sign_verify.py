@@ -172,10 +172,19 @@ def test_a_wrong_option_is_one_usage_error(
         run(command, request_file, *arguments)
 
 
-@pytest.mark.parametrize(("toml", "reason"), [("[signing", "not TOML"), ("[target]\n", r"has no table \[signing\]")])
+@pytest.mark.parametrize(
+    ("toml", "reason"),
+    [
+        ("[signing", r"plan\.toml: not TOML: Expected"),
+        ("[target]\n", r"has no table \[signing\]"),
+        ("a = " + "[" * 5000, r"plan\.toml: not TOML: it is nested too deeply"),
+        ("a = " + "9" * 5000, r"plan\.toml: not TOML: an integer has more than 64 bits"),
+        ("\udcff", r"plan\.toml: not UTF-8, as TOML is"),
+    ],
+)
 def test_a_wrong_scheme_file_is_named(toml: str, reason: str, request_file: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
-    plan.write_text(toml)
+    plan.write_text(toml, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(UsageError, match=reason):
         run("sign", request_file, "--scheme-file", plan)
 

@@ -149,9 +149,12 @@ def test_migrate_makes_the_table(
         ('[store]\npostgres_env = "OUTBOX_NONE"\n', "the environment has no OUTBOX_NONE"),
         ('[store]\nsqlite = "a"\n', "the file has no [destination.NAME]"),
         ("store = 1\n[x]\n", 'the file has an unknown key "x"'),
-        ("[store\n", "outbox.toml: "),
+        ("[store\n", "outbox.toml: not TOML: Expected"),
+        ("a = " + "[" * 5000, "outbox.toml: not TOML: it is nested too deeply"),
         ('D\n[runner]\nretry_s = ["1"]\n', "[runner] retry_s = ['1']: wanted a list of seconds"),
         ("D\n[runner]\nretry_s = [-1]\n", "wanted a list of seconds"),
+        ("D\n[runner]\nretry_s = [1, 1e300]\n", "wanted a list of seconds"),
+        ("D\n[runner]\nkeep_delivered_days = 1e18\n", "[runner] keep_delivered_days = 1e+18: wanted at most 36525"),
         ("D\n[runner]\npoll_s = 0\n", "[runner] poll_s = 0: wanted 0.01 to 60 seconds"),
         ("D\n[runner]\npoll_s = true\n", "[runner] poll_s = True: wanted a number"),
         ("D\nworkers = 0.5\n", "[destination.partner] workers = 0.5: wanted a whole number"),
@@ -183,15 +186,18 @@ def test_a_file_that_is_wrong_is_refused_with_what_is_wanted(
     assert SECRET_TEXT not in error
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["outbox", "list", "--config", str(tmp_path / "none.toml")]) == 2
-    assert "none.toml" in capsys.readouterr().err
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bin").write_bytes(b"\xff")
+    for name, reason in (("none.toml", "No such file or directory"), (".", "Is a directory"), ("bin", "not UTF-8")):
+        assert main(["outbox", "list", "--config", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err.startswith(f"tocsin: {tmp_path / name}: {reason}")
 
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
         (["list", "--limit", "0"], "--limit 0: wanted 1 or more"),
+        (["list", "--limit", "9" * 20], f"--limit {'9' * 20}: wanted at most 1000000000"),
         (["resend"], "wanted message ids, or --dead"),
         (["resend", "msg_1", "--dead"], "wanted message ids, or --dead"),
         (["resend", "msg_1", "--destination", "a"], "--destination goes with --dead"),

@@ -79,5 +79,5 @@ def test_each_check_is_named_with_its_question_or_with_what_it_lacks() -> None:
     assert "Before each trial" not in said
     assert "To bring the state back" not in said
     ready = describe(plan(state=[{"request": "GET /count"}]), CHECKED)
-    assert "  concurrent-duplicate: The same signed request many times at once: more than one effect?" in ready
+    assert "  concurrent-duplicate: The same signed request many times at once: more than\n    one effect?\n" in ready
     assert "  over-allocation: NOT_APPLICABLE, no [limits]: add how many" in ready

@@ -27,6 +27,19 @@ def test_a_text_that_is_no_toml_is_refused_with_the_place_in_it() -> None:
         plan_from_toml("[target]\nbase_url = http\n", "x")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a = " + "[" * 5000, "it is nested too deeply"),
+        ("a = " + "9" * 5000, "an integer has more than 64 bits"),
+        (f"[[state]]\nper_effect = {2**63}", "an integer has more than 64 bits"),
+    ],
+)
+def test_a_text_that_python_cannot_hold_is_refused_as_well(text: str, reason: str) -> None:
+    with pytest.raises(PlanError, match=f"^not TOML: {reason}$"):
+        plan_from_toml(text, "x")
+
+
 @pytest.mark.parametrize("section", ["target", "request", "signing"])
 def test_a_plan_without_one_of_the_three_sections_is_refused(section: str) -> None:
     assert refusal(**{section: None}).startswith(f"the plan lacks [{section}]: wanted")
@@ -291,3 +304,12 @@ def test_what_an_invariant_a_sequence_a_mix_an_actor_or_an_oracle_cannot_mean_is
     changed: dict[str, Any], said: str
 ) -> None:
     assert refusal(**{**COUNTED, **changed}).startswith(said)
+
+
+@pytest.mark.parametrize("settle_ms", [3_600_001, 2**63 - 1])
+def test_an_effect_that_is_later_than_a_scan_can_wait_for_is_refused(settle_ms: int) -> None:
+    wanted = f"settle_ms = {settle_ms}: wanted a whole number from 0 to 3600000"
+    assert refusal(state=[READ | {"settle_ms": settle_ms}]) == f"[[state]] 1 {wanted}"
+    applied = {"request": "GET /applied", "pointer": "/n", "settle_ms": settle_ms}
+    sequence = {"sequence": {"variable": "seq", "applied": applied}}
+    assert refusal(**COUNTED, **sequence) == f"[sequence] applied {wanted}"

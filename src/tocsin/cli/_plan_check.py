@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tocsin.cli._errors import Unfinished, UsageError
@@ -12,6 +13,7 @@ from tocsin.cli._foreign import read_file
 if TYPE_CHECKING:
     from tocsin.scan import Plan
 
+_COLUMNS = 80
 _TODO = re.compile(r"#.*?\bTODO\b:?\s*(.*)")
 _VALUE_TODO = re.compile(r"[\"']TODO")
 _PLACED = re.compile(r"\[+(?P<section>[a-z]+)\]+(?: (?P<number>[0-9]+))?(?: (?P<key>\w+))?")
@@ -95,7 +97,8 @@ def told(plan: "Plan", folder: Path) -> Iterator[str]:
         yield from (f"  {_secret(table, folder)}" for table in (plan.signing, *plan.actors))
     yield ""
     yield "Permission that a scan wants on its command line"
-    yield from (f"  {line}" for line in permissions(plan) or ("none",))
+    for line in permissions(plan) or ("none",):
+        yield from wrap(line, _COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _secret(table: Mapping[str, object], folder: Path) -> str:

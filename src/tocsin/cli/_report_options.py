@@ -1,7 +1,9 @@
 """The options of `tocsin scan` that say where results go, and what is accepted."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tocsin.cli._errors import UsageError
 from tocsin.cli._former_report import former_report
@@ -19,11 +21,28 @@ REPORTS = {
 }
 
 
+class _Once(argparse.Action):
+    """An option whose second value would take the place of the first one without a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002  argparse's signature
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,  # noqa: ARG002  likewise
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(self, "wanted once")
+        if values == "-":
+            raise argparse.ArgumentError(self, "'-': wanted a file; standard output shows the scan itself")
+        setattr(namespace, self.dest, values)
+
+
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add them in groups of their own."""
     reports = parser.add_argument_group("reports")
     for name, what in REPORTS.items():
-        reports.add_argument(f"--{name}", metavar="FILE", help=what)
+        reports.add_argument(f"--{name}", metavar="FILE", help=what, action=_Once)
     accepted = parser.add_argument_group("what is accepted")
     accepted.add_argument(
         "--threshold",

@@ -4,8 +4,6 @@ import argparse
 import hashlib
 import json
 import os
-import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,10 @@ from typing import Any
 
 from tocsin.cli._errors import UsageError
 from tocsin.cli._run_archive import ArchivedRun, Origin, RunArchive
+from tocsin.cli._streams import say
 from tocsin.findings import Finding, Verdict
 from tocsin.report.summary import read_summary, violated_variants
+from tocsin.toml import TomlError, parse_toml
 
 # What a rerun takes from the run, and so may not be given beside it.
 _TAKEN = ("plan", "curl", "only", "seed", "base_url", "protocol")
@@ -52,7 +52,7 @@ def prepare(args: argparse.Namespace, archive: RunArchive) -> Rerun:
     except OSError as error:
         raise UsageError(f"run {former.id}: its plan {plan}: {error.strerror}") from None
     args.plan = origin.plan if Path.cwd() == Path(origin.folder) else os.path.relpath(plan)
-    args.only, args.seed = check, former.seed
+    args.only, args.seed = [check], former.seed
     args.base_url, args.protocol = origin.base_url, origin.protocol
     changed = "" if plan_hash(octets) == origin.plan_sha256 else f"{args.plan} has changed since"
     return Rerun(args.rerun, check, former, changed)
@@ -61,9 +61,9 @@ def prepare(args: argparse.Namespace, archive: RunArchive) -> Rerun:
 def announce(rerun: Rerun) -> None:
     """Say what is repeated, and whether it can be the same."""
     former = rerun.former
-    print(f"Rerun of {rerun.check}, violated in run {former.id} of {former.started_at}.", file=sys.stderr)
+    say(f"rerun of {rerun.check}, violated in run {former.id} of {former.started_at}")
     if rerun.changed:
-        print(f"tocsin: note: {rerun.changed} that run: what follows is about another plan", file=sys.stderr)
+        say(f"note: {rerun.changed} that run: what follows is about another plan")
 
 
 def outcome(rerun: Rerun, findings: Sequence[Finding]) -> str:
@@ -93,8 +93,8 @@ def plan_hash(octets: bytes) -> str:
     With the secret, whoever reads the history could try guesses at it.
     """
     try:
-        tables = tomllib.loads(octets.decode())
-    except ValueError:
+        tables = parse_toml(octets.decode())
+    except (UnicodeDecodeError, TomlError):
         return ""
     return hashlib.sha256(json.dumps(_public(tables), sort_keys=True, default=str).encode()).hexdigest()
 

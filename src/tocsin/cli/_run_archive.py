@@ -101,6 +101,12 @@ class RunArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def check(self) -> None:
+        """Whether runs can be kept in what is there now; nothing is made. Raises UsageError."""
+        if self.path.exists():
+            with self._open():
+                pass
+
     def add(self, report: str, origin: Origin) -> str:
         """Store a run by its JSON report. Returns the run's id.
 

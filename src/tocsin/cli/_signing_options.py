@@ -7,8 +7,6 @@ import argparse
 import os
 import sys
 import time
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +15,7 @@ from tocsin.cli._errors import UsageError
 from tocsin.cli._har import parse_har
 from tocsin.cli._raw_request import parse_raw_request
 from tocsin.signing import SECRET_KEYS, Message, Scheme, Secret, preset, scheme_from_table, secret_from_table
+from tocsin.toml import TomlError, parse_toml
 
 
 def add_signing_options(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +102,8 @@ def instant(args: argparse.Namespace) -> float:
 
 
 def _octets(path: str) -> bytes:
+    if path == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed; wanted FILE")
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
@@ -122,11 +123,12 @@ def _secret_options(args: argparse.Namespace) -> dict[str, object]:
 
 def _signing_table(path: Path) -> dict[str, object]:
     try:
-        with path.open("rb") as file:
-            document: Mapping[str, object] = tomllib.load(file)
+        document = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8, as TOML is") from None
+    except TomlError as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
     table = document.get("signing")
     if not isinstance(table, dict):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from tocsin.cli._claims_target import add_target_options, opened
 from tocsin.cli._claims_text import document, facts, stream_document, stream_table, table
 from tocsin.cli._errors import UsageError
+from tocsin.cli._numbers import how_many
 from tocsin.guard import StoreError, claim_key
 from tocsin.guard._admin import Administration, Chosen, Kept, KeyRange
 from tocsin.report._plain_text import encodable
@@ -98,7 +99,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    chosen, limit = _chosen(args), _limit(args)
+    chosen, limit = _chosen(args), how_many("--limit", args.limit)
     with opened(args) as store:
         found = store.newest(chosen, limit)
     if args.json:
@@ -109,15 +110,8 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _limit(args: argparse.Namespace) -> int:
-    limit: int = args.limit
-    if limit < 1:
-        raise UsageError(f"--limit {limit}: wanted 1 or more")
-    return limit
-
-
 def _streams(args: argparse.Namespace) -> int:
-    limit = _limit(args)
+    limit = how_many("--limit", args.limit)
     with opened(args) as store:
         count, newest = store.streams(limit)
     if args.json:

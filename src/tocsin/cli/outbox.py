@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tocsin.cli._errors import Unfinished, UsageError
+from tocsin.cli._numbers import how_many
+from tocsin.cli._streams import say
 from tocsin.outbox import Kept, OutboxError, OutboxUnavailable, Session, State
 
 if TYPE_CHECKING:
@@ -111,15 +113,14 @@ def _say_who_is_left_out(args: argparse.Namespace, known: set[str]) -> None:
     with _session(args) as session:
         for (name, state), number in session.counts().items():
             if state is State.WAITING and name not in known:
-                print(f"tocsin: {number} messages wait for {name}, which {args.config} does not name", file=sys.stderr)
+                say(f"{number} messages wait for {name}, which {args.config} does not name")
 
 
 def _list(args: argparse.Namespace) -> int:
-    if args.limit < 1:
-        raise UsageError(f"--limit {args.limit}: wanted 1 or more")
+    most = how_many("--limit", args.limit)
     state = None if args.state is None else State(args.state)
     with _session(args) as session:
-        found = session.list(state=state, destination=args.destination, most=args.limit)
+        found = session.list(state=state, destination=args.destination, most=most)
     if args.json:
         print(json.dumps([asdict(kept) | {"state": kept.state.value} for kept in found], indent=2))
         return 0

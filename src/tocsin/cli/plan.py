@@ -7,6 +7,7 @@ from pathlib import Path
 from tocsin.cli._errors import UsageError
 from tocsin.cli._foreign import sketch_of_curl, sketch_of_file
 from tocsin.cli._plan_check import probed, read_plan, todos, told
+from tocsin.cli._streams import show
 from tocsin.inputs import InputError, Signing, of_preset, plan_text
 from tocsin.signing import SchemeError, preset
 
@@ -131,17 +132,17 @@ def _check(args: argparse.Namespace) -> int:
     options = Options(CHECKS, 0, ())
     folder = Path(args.plan).parent
     *described, last = describe(plan, options).splitlines()
-    print("\n".join([*described, "", *told(plan, folder)]))
+    show("\n".join([*described, "", *told(plan, folder)]))
     is_told = True
     if args.probe:
         print("\nRead now, by GET and nothing else")
         for line, could_be_read in probed(plan, args.authorized_for, folder):
-            print(f"  {line}")
+            show(f"  {line}")
             is_told = is_told and could_be_read
     asked = todos(text)
     if asked:
         print("\nStill to be filled in")
         for number, what in asked:
-            print(f"  {args.plan}:{number}: {what}")
+            show(f"  {args.plan}:{number}: {what}")
     print("\nNothing that changes anything was sent." if args.probe else f"\n{last}")
     return 0 if is_told and not asked else _UNTOLD

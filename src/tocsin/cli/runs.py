@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.cli._errors import UsageError
+from tocsin.cli._numbers import how_many
 from tocsin.cli._run_archive import ArchivedRun, RunArchive, default_path
 from tocsin.report._plain_text import line
 
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(archive: RunArchive, most: int) -> int:
-    runs = archive.newest(_at_least(most, 1, "--most"))
+    runs = archive.newest(how_many("--most", most))
     if not runs:
         print(f"No runs in {archive.path}.")
         return 0
@@ -112,13 +113,7 @@ def _delete(archive: RunArchive, prefixes: list[str], keep: int | None) -> int:
         runs = [archive.run(prefix) for prefix in prefixes]
     else:
         # SQLite takes any negative number for no limit.
-        runs = archive.newest(-1)[_at_least(keep, 0, "--keep") :]
+        runs = archive.newest(-1)[how_many("--keep", keep, least=0) :]
     archive.delete([one.id for one in runs])
     print(f"{len(runs)} deleted.")
     return 0
-
-
-def _at_least(number: int, least: int, option: str) -> int:
-    if number < least:
-        raise UsageError(f"{option} {number}: wanted {least} or more")
-    return number

@@ -3,7 +3,6 @@
 import argparse
 import os
 import secrets
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 from tocsin.cli._errors import Unfinished, UsageError
 from tocsin.cli._report_options import REPORTS, add_report_options, archive_of, terms_of
 from tocsin.cli._rerun import announce, origin_of, outcome, prepare
+from tocsin.cli._scan_by_curl import add_curl_options, check_curl_options, curl_words, tables_of
+from tocsin.cli._streams import say, show
 
 if TYPE_CHECKING:
     from tocsin.cli._scan_report import ScanReport
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from tocsin.wire import Address
 
 _KNOCK_S = 5.0
-# Of a pasted request's headers: what these are called is mostly what must not stand in a report.
-_CREDENTIALS = ("auth", "cookie", "token", "secret", "api-key", "apikey", "session", "signature")
 _EXAMPLE = """\
 examples:
   tocsin scan plan.toml
@@ -31,7 +30,7 @@ examples:
   tocsin scan --rerun be6089131821
   tocsin scan --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"{{uuid}}\\"}'" \\
       --scheme hex-sha256-body --secret-env ORDERS_SECRET \\
-      --state "GET /orders/{{uuid}}" --pointer /count
+      --state "GET /orders/{{uuid}}" --pointer /count --accept-effects 500
 
 exit codes:
   0    no check was violated, or the threshold is reached
@@ -53,7 +52,12 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.set_defaults(run=run)
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="plan file (TOML)")
-    parser.add_argument("--only", metavar="CHECK,...", help="run these checks and no others")
+    parser.add_argument(
+        "--only",
+        metavar="CHECK,...",
+        action="append",
+        help="run these checks and no others; may be given several times",
+    )
     parser.add_argument(
         "--opt-in",
         metavar="CHECK",
@@ -97,14 +101,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="send nothing but a question for this token (/.well-known/tocsin-ownership, or a TXT record of "
         "_tocsin-ownership.HOST) until every host has shown it",
     )
-    curl = parser.add_argument_group("without a plan file")
-    curl.add_argument("--curl", metavar="COMMAND", help="the request; {{uuid}} and {{nonce}} in it are made anew")
-    curl.add_argument("--scheme", metavar="NAME", help="how it is signed: a preset's name")
-    curl.add_argument("--secret-env", metavar="NAME", help="the environment variable that holds the secret")
-    curl.add_argument("--key-id", metavar="ID", help="what the scheme calls the secret")
-    curl.add_argument("--state", metavar="REQUEST", help='where an effect shows: "GET /orders/{{uuid}}"')
-    curl.add_argument("--pointer", default="", metavar="POINTER", help="the number in that answer: /count (RFC 6901)")
-    curl.add_argument("--per-effect", type=int, default=1, metavar="N", help="how one effect changes it (default: 1)")
+    add_curl_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,13 +130,14 @@ def run(args: argparse.Namespace) -> int:
         if args.quick:
             settles = sum(check.cost.settles for check in checks if not options.missing(check, plan))
             plan = scanner.quick(plan, settles=settles, elapsed_s=_started_s_ago())
-        if args.dry_run:
-            print(scanner.describe(plan, options))
-            return 0
-        plan = _authorised(plan, args)
+        _check_numbers(args)
         terms = terms_of(args, str(plan.request))
         keeping = None if args.no_history else Keeping(archive, origin_of(args), asked_for=args.history is not None)
-        report = ScanReport({name: getattr(args, name) for name in REPORTS}, terms, keeping)
+        report = ScanReport({name: getattr(args, name) for name in REPORTS}, terms, keeping, _read(args, plan))
+        if args.dry_run:
+            show(scanner.describe(plan, options))
+            return 0
+        plan = _authorised(plan, args)
         if rerun is not None:
             announce(rerun)
         code = _scan(plan, options, args, report)
@@ -167,7 +165,7 @@ def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "S
     except DeliveryError as error:
         raise Unfinished(f"nothing to scan: {error}") from None
     for note in plan.notes:
-        print(f"tocsin: note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     with report:
         scanner.run(
             plan, secret, addresses, options, report.handle, others=others, folder=Path(args.plan or ".").parent
@@ -192,10 +190,11 @@ def _plan(args: argparse.Namespace) -> "Plan":
 
     if (args.plan is None) == (args.curl is None):
         raise UsageError("wanted one of PLAN, --curl and --rerun")
+    check_curl_options(args)
     if args.plan is not None:
         plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url, files=beside(Path(args.plan).parent))
     else:
-        plan = plan_from_tables(_tables(args), "--curl", base_url=args.base_url)
+        plan = plan_from_tables(tables_of(args), "--curl", base_url=args.base_url)
     return plan if args.protocol is None else speaking(plan, args.protocol)
 
 
@@ -218,34 +217,13 @@ def _text(path: str) -> str:
         raise UsageError(f"plan {path}: not UTF-8, as TOML is") from None
 
 
-def _tables(args: argparse.Namespace) -> dict[str, object]:
-    from tocsin.scan import tables_from_curl  # noqa: PLC0415  the scan extra
-    from tocsin.signing import SchemeError, preset  # noqa: PLC0415  only for --curl
-
-    if args.scheme is None or args.secret_env is None:
-        raise UsageError("--curl wants --scheme NAME and --secret-env NAME")
-    try:
-        written = {name.lower() for name in preset(args.scheme).written_headers}
-    except SchemeError as error:
-        raise UsageError(f"--scheme: {error}") from None
-    tables: dict[str, object] = dict(tables_from_curl(args.curl, drop=frozenset(written)))
-    signing: dict[str, object] = {"preset": args.scheme, "secret": {"env": args.secret_env}}
-    if args.key_id is not None:
-        signing["key_id"] = args.key_id
-    tables["signing"] = signing
-    if args.state is not None:
-        state = {"request": args.state, "pointer": args.pointer, "per_effect": args.per_effect}
-        tables["state"] = [state]
-    return tables
-
-
-def _wanted(only: str | None) -> Sequence[str]:
+def _wanted(only: Sequence[str] | None) -> Sequence[str]:
     from tocsin.scan import CHECKS  # noqa: PLC0415  the scan extra
 
     known = [check.id for check in CHECKS]
     if only is None:
         return known
-    wanted = [name.strip() for name in only.split(",")]
+    wanted = [name.strip() for names in only for name in names.split(",")]
     for name in wanted:
         if name not in known:
             close = get_close_matches(name, known, n=1)
@@ -255,16 +233,31 @@ def _wanted(only: str | None) -> Sequence[str]:
     return wanted
 
 
+def _check_numbers(args: argparse.Namespace) -> None:
+    if args.seed is not None and not -(2**63) <= args.seed < 2**63:
+        # The history could not hold it.
+        raise UsageError(f"--seed {args.seed}: wanted a number of at most 64 bits")
+    if args.accept_effects is not None and args.accept_effects < 1:
+        raise UsageError(f"--accept-effects {args.accept_effects}: wanted 1 or more")
+
+
+def _read(args: argparse.Namespace, plan: "Plan") -> list[tuple[str, Path]]:
+    """Every file that this scan reads, and what it is."""
+    from tocsin.scan import named_files  # noqa: PLC0415  the scan extra
+
+    folder = Path(args.plan or ".").parent
+    of_plan = [("the plan", Path(args.plan))] if args.plan is not None else []
+    return of_plan + [(what, folder / name) for what, name in named_files(plan)]
+
+
 def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
     """What the command line permits; a person at the terminal may be asked about effects that nothing resets."""
     from tocsin.scan import EffectsNotAccepted, authorise  # noqa: PLC0415  the scan extra
 
-    if args.accept_effects is not None and args.accept_effects < 1:
-        raise UsageError(f"--accept-effects {args.accept_effects}: wanted 1 or more")
     try:
         return authorise(plan, args.authorized_for, accept_effects=args.accept_effects, allow_oracle=args.allow_oracle)
     except EffectsNotAccepted:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         print(f"The plan has no [reset]: up to {plan.budget.effects} changes stay in {plan.base_url}.", file=sys.stderr)
         print("Accept them? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -275,16 +268,8 @@ def _authorised(plan: "Plan", args: argparse.Namespace) -> "Plan":
 
 def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
     """The command line that repeats this scan; secrets are not on it, for they are named by variable or file."""
-    words = ["tocsin", "scan"]
-    words += [args.plan] if args.plan is not None else []
+    words = ["tocsin", "scan", *([args.plan] if args.plan is not None else []), *curl_words(args, plan)]
     for option, value in (
-        ("--curl", None if args.curl is None else _shown_curl(plan)),
-        ("--scheme", args.scheme),
-        ("--secret-env", args.secret_env),
-        ("--key-id", args.key_id),
-        ("--state", args.state),
-        ("--pointer", args.pointer or None),
-        ("--per-effect", args.per_effect if args.state and args.per_effect != 1 else None),
         ("--base-url", args.base_url),
         ("--protocol", args.protocol),
         ("--accept-effects", args.accept_effects),
@@ -295,13 +280,3 @@ def _command(args: argparse.Namespace, plan: "Plan") -> tuple[str, ...]:
     ):
         words += [] if value is None else [option, str(value)]
     return tuple(words)
-
-
-def _shown_curl(plan: "Plan") -> str:
-    """The pasted request without the live signature that stood in it, and with credentials left out."""
-    words = ["curl", "-X", plan.request.method, f"{plan.base_url}{plan.request.target.text}"]
-    for name, template in plan.request.headers:
-        hidden = "{{" not in template.text and any(word in name.lower() for word in _CREDENTIALS)
-        words += ["-H", f"{name}: {'...' if hidden else template.text}"]
-    words += ["-d", plan.request.body.text] if plan.request.body.text else []
-    return shlex.join(words)

@@ -5,7 +5,6 @@ Rule: a file that is not understood whole is refused whole. It holds no secret: 
 
 import os
 import random
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,8 +17,11 @@ from tocsin.outbox._runner import Options
 from tocsin.outbox._store import Outbox
 from tocsin.outbox.sqlite import SQLiteOutbox
 from tocsin.signing import SECRET_KEYS, SchemeError, preset, secret_from_table
+from tocsin.toml import TomlError, parse_toml
 
 _DAY_S = 24 * 3600
+# A century: much more would be before the time that a clock or a database can tell.
+_MOST_DAYS = 36_525
 _KEYS = {"store", "runner", "destination"}
 _STORE_KEYS = {"sqlite", "postgres_env"}
 _RUNNER_KEYS = {"retry_s", "poll_s", "keep_delivered_days"}
@@ -41,9 +43,13 @@ class Config:
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         try:
-            self._values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise OutboxError(f"{path}: {error}") from None
+            self._values = parse_toml(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise OutboxError(f"{path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise OutboxError(f"{path}: not UTF-8, as TOML is") from None
+        except TomlError as error:
+            raise OutboxError(f"{path}: not TOML: {error}") from None
         _check_keys("the file", self._values, _KEYS)
 
     def outbox(self) -> Outbox:
@@ -66,12 +72,14 @@ class Config:
         table = _table("[runner]", self._values.get("runner", {}))
         _check_keys("[runner]", table, _RUNNER_KEYS)
         steps = table.get("retry_s", list(STANDARD_S))
-        if not isinstance(steps, list) or not all(_is_number(step) for step in steps):
+        if not isinstance(steps, list) or not all(_is_number(step) and step <= _MOST_DAYS * _DAY_S for step in steps):
             raise OutboxError(f"[runner] retry_s = {steps!r}: wanted a list of seconds")
         poll_s = _number("[runner]", table, "poll_s", 1.0)
         if not 0.01 <= poll_s <= 60:  # noqa: PLR2004  between a busy loop and a minute
             raise OutboxError(f"[runner] poll_s = {poll_s:g}: wanted 0.01 to 60 seconds")
         days = _number("[runner]", table, "keep_delivered_days", 7.0)
+        if days > _MOST_DAYS:
+            raise OutboxError(f"[runner] keep_delivered_days = {days:g}: wanted at most {_MOST_DAYS}")
         return Options(Retries(tuple(steps), random.SystemRandom().random), poll_s, days * _DAY_S)
 
     def destinations(self) -> list[Destination]:

@@ -22,10 +22,12 @@ class Terms:
     Args:
         threshold: the least score that is good enough, whatever was found; None: any violation is too much.
         baseline: an earlier run, whose violations are known.
+        unwritten: whether a report that the user wanted is missing: whoever asked for it has not been told.
     """
 
     threshold: int | None = None
     baseline: RunSummary | None = None
+    unwritten: bool = False
 
 
 NO_TERMS = Terms()
@@ -61,6 +63,9 @@ def standing(started: RunStarted, findings: Sequence[Finding], terms: Terms = NO
             reason = f"nothing new ({reason})" if left is not Verdict.NOT_OBSERVED else "nothing new"
     else:
         code, reason = _against(terms.threshold, score(findings, started.checks, known), left)
+    # What was seen stays so, whatever else could not be told.
+    if terms.unwritten and code == _CLEAN:
+        code, reason = _UNTOLD, "not all that was asked for could be written"
     return Standing(verdict, score(findings, started.checks), known, code, reason)
 
 

@@ -32,11 +32,14 @@ class TerminalReport:
     Args:
         console: where to write; its clock measures what is shown as elapsed.
         terms: what the user accepts.
+
+    Attributes:
+        terms: the same; what turns out while a run goes on may change them.
     """
 
     def __init__(self, console: Console, terms: Terms = NO_TERMS) -> None:
         self._console = console
-        self._terms = terms
+        self.terms = terms
         self._progress: Progress | None = None
         self._live: Live | None = None
 
@@ -71,14 +74,14 @@ class TerminalReport:
 
     def _say(self, event: Event, progress: Progress) -> None:
         if isinstance(event, FindingMade) and self._live is None:
-            self._write(concluded(progress.started, event.finding, self._columns, self._terms))
+            self._write(concluded(progress.started, event.finding, self._columns, self.terms))
         if isinstance(event, RunEnded):
             if self._live is not None:
                 self._stop_live()
                 self._write([heads(progress.started)])
                 for finding in progress.concluded:
-                    self._write(concluded(progress.started, finding, self._columns, self._terms))
-            self._write(result(progress.started, progress.concluded, event, self._columns, self._terms))
+                    self._write(concluded(progress.started, finding, self._columns, self.terms))
+            self._write(result(progress.started, progress.concluded, event, self._columns, self.terms))
 
     def _view(self) -> RenderableType:
         return "" if self._progress is None else view(self._progress, self._console.get_time())

@@ -1,6 +1,6 @@
 """Black-box checks of a running service: bursts, readings of its state, verdicts with their bounds."""
 
-from tocsin.scan._beside import beside
+from tocsin.scan._beside import beside, named_files
 from tocsin.scan._check import Options
 from tocsin.scan._compose import rehearse
 from tocsin.scan._curl import tables_from_curl
@@ -31,6 +31,7 @@ __all__ = [
     "describe",
     "example",
     "fresh_variables",
+    "named_files",
     "permissions",
     "plan_from_tables",
     "plan_from_toml",

@@ -4,7 +4,7 @@ Rule: its octets are kept. What is made anew for every request that is sent (Hos
 nothing else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tocsin.curl import CurlError, parse_curl
 from tocsin.har import HarError, entries, entry_of
@@ -48,6 +48,11 @@ def parse_captured(values: object, files: Files | None, base_url: str) -> Messag
     if kind == "curl":
         return _from_curl(_text(octets, where), where, base_url)
     return _from_har(octets, where, base_url, table.whole("entry") if "entry" in table else None)
+
+
+def captured_file(values: Mapping[str, str]) -> str:
+    """The file that a [captured] table names, which has been parsed."""
+    return next(values[kind] for kind in _KINDS if kind in values)
 
 
 def _from_raw(octets: bytes, where: str, base_url: str) -> Message:

@@ -4,9 +4,12 @@ Rule: values are shown as the plan writes them, so there is no secret and no sig
 """
 
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 
 from tocsin.scan._check import Options
 from tocsin.scan._plan import Plan, RequestTemplate, Source
+
+_COLUMNS = 80
 
 
 def describe(plan: Plan, options: Options) -> str:
@@ -34,11 +37,12 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     yield "Checks"
     for check in options.checks:
         missing = options.missing(check, plan)
-        yield f"  {check.id}: {f'NOT_APPLICABLE, {missing}' if missing else check.title}"
+        said = f"{check.id}: {f'NOT_APPLICABLE, {missing}' if missing else check.title}"
+        yield fill(said, _COLUMNS, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     budget = plan.budget
     yield ""
     yield f"At most {budget.requests} requests, {budget.effects} effects and {budget.seconds:g} s"
-    yield from (f"Note: {note}" for note in plan.notes)
+    yield from (fill(f"Note: {note}", _COLUMNS, break_on_hyphens=False) for note in plan.notes)
     yield "Nothing was sent."
 
 

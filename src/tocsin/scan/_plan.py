@@ -263,6 +263,7 @@ class Plan:
     actors: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     # A request that somebody else has signed, and that is sent as it is; its signature may be a live one.
     captured: Message | None = field(default=None, repr=False)
+    captured_file: str = ""
     nodes: tuple[str, ...] = ()
     # Sent for every scene at the end: what [[setup]] has made is undone.
     teardown: tuple[RequestTemplate, ...] = ()

@@ -4,12 +4,11 @@ Rule: a plan is untrusted. Reading it sends nothing, opens nothing and grants no
 the command line alone (_rails.py). The format is documented in docs/plan.md.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from tocsin.scan._captured import Files, parse_captured
+from tocsin.scan._captured import Files, captured_file, parse_captured
 from tocsin.scan._errors import PlanError
 from tocsin.scan._plan import DELIVERY_ID, SINK_URL, Plan, RequestTemplate, Sink, Source
 from tocsin.scan._plan_requests import (
@@ -35,6 +34,7 @@ from tocsin.scan._tables import Table, nearest
 from tocsin.scan._template import INSTANT_NAMES, Template
 from tocsin.scan._time import with_time_to_settle
 from tocsin.signing import Scheme, SchemeError, preset, scheme_from_table
+from tocsin.toml import TomlError, parse_toml
 
 T = TypeVar("T")
 
@@ -75,8 +75,8 @@ def plan_from_toml(text: str, source: str, *, base_url: str | None = None, files
         files: reads what [captured] names (see `beside`).
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except TomlError as error:
         raise PlanError(f"not TOML: {error}") from None
     return plan_from_tables(document, source, base_url=base_url, files=files)
 
@@ -131,6 +131,7 @@ def plan_from_tables(
         teardown=_each(top, "teardown", lambda table, where: parse_line(Table(table, where, REQUEST_KEYS), target)),
         connection=connection,
         captured=captured,
+        captured_file=captured_file(top.any("captured")) if captured else "",
         nodes=_nodes(place, target),
     )
     _check_names(plan)

@@ -29,6 +29,8 @@ from tocsin.scan._template import Template
 _READING_KEYS = REQUEST_KEYS | {"name", "pointer", "count", "absent"}
 _SOURCES = ("request", "sql", "command", "file", "sink", "answers")
 _STATE_KEYS = _READING_KEYS | {"per_effect", "settle_ms", "database", "containing", "equals", *_SOURCES}
+# An hour: a scan waits so long after every trial.
+_LONGEST_SETTLE_MS = 3_600_000
 # What goes with which source; everything else goes with all of them.
 _ONLY_WITH = {
     "headers": ("request",),
@@ -57,7 +59,7 @@ def parse_state(values: object, where: str, base_url: str) -> State:
     per_effect = Decimal(str(table.number("per_effect", 1)))
     if per_effect == 0:
         raise table.wanted("per_effect", "by how much one effect changes the number: not 0")
-    return _state(table, where, _source(given[0], table, base_url), per_effect, table.whole("settle_ms", 40))
+    return _state(table, where, _source(given[0], table, base_url), per_effect, _settle_ms(table))
 
 
 def _state(table: Table, where: str, source: Source, per_effect: Decimal, settle_ms: int) -> State:
@@ -76,6 +78,10 @@ def _state(table: Table, where: str, source: Source, per_effect: Decimal, settle
         per_effect=per_effect,
         settle_ms=settle_ms,
     )
+
+
+def _settle_ms(table: Table) -> int:
+    return table.whole("settle_ms", 40, most=_LONGEST_SETTLE_MS)
 
 
 def _source(kind: str, table: Table, base_url: str) -> Source:
@@ -154,6 +160,4 @@ def parse_sequence(
         raise PlanError('[sequence] lacks "applied": wanted { request = "GET /...", pointer = "/..." }')
     where = "[sequence] applied"
     applied = Table(table.any("applied"), where, _READING_KEYS | {"settle_ms"})
-    return SequenceRule(
-        name, _state(applied, where, parse_line(applied, base_url), Decimal(1), applied.whole("settle_ms", 40))
-    )
+    return SequenceRule(name, _state(applied, where, parse_line(applied, base_url), Decimal(1), _settle_ms(applied)))

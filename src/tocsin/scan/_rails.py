@@ -37,6 +37,9 @@ def authorise(
         accept_effects: how many state changes the user accepts where nothing resets them, or None if not asked.
         allow_oracle: which kinds of oracle, beside those that only ask the service, may be used: "sql" and so on.
     """
+    for host in authorized_for:
+        if "/" in host:
+            raise RailError(f"--authorized-for {host}: wanted HOST or HOST:PORT, not a URL")
     _allow_oracles(plan, authorized_for, allow_oracle)
     for origin in origins(plan).values():
         _allow(origin, authorized_for)

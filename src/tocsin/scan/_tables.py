@@ -52,11 +52,12 @@ class Table:
         """A string; without a default it must be there."""
         return self._typed(key, default, (str,), "a string")
 
-    def whole(self, key: str, default: int | None = None, *, least: int = 0) -> int:
-        """A whole number of at least `least`."""
-        value = self._typed(key, default, (int,), f"a whole number of at least {least}")
-        if value < least:
-            raise PlanError(f"{self.where} {key} = {value}: wanted a whole number of at least {least}")
+    def whole(self, key: str, default: int | None = None, *, least: int = 0, most: int | None = None) -> int:
+        """A whole number of at least `least`, and of at most `most`."""
+        wanted = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+        value = self._typed(key, default, (int,), wanted)
+        if value < least or (most is not None and value > most):
+            raise PlanError(f"{self.where} {key} = {value}: wanted {wanted}")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
