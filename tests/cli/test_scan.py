@@ -1,6 +1,8 @@
 """`tocsin scan` from its words to its exit code, on a small service with a real socket."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from tests.scan.services.desk import Answer, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BYPASS, DUPLICATES, FIVE
 from tests.scan.services.serving import serving
+from tocsin.cli import main
 from tocsin.wire.testing import RecordingPeer, Script
 
 pytestmark = pytest.mark.usefixtures("brisk", "elsewhere")
@@ -51,6 +54,19 @@ def test_a_violation_exits_1_and_the_report_is_what_its_schema_says(capsys: pyte
     assert report["findings"][0]["reproducer"]["command"] == rerun
     assert rerun in out
     assert Path("r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_example_of_a_curl_command_is_accepted_as_it_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_SECRET", "a secret of 16 octets")
+    with pytest.raises(SystemExit):
+        main(["scan", "--help"])
+    [example] = re.findall(r"(?m)^  tocsin scan --scheme(?:.*\\\n)+.*", capsys.readouterr().out)
+    with serving(Desk()) as desk:
+        dead = desk.base_url
+    code, _, err = said(capsys, *shlex.split(example.replace("\\\n", ""))[2:], "--base-url", dead)
+    assert (code, err.startswith(f"tocsin: nothing to scan: {dead}: the connection was refused")) == (3, True)
 
 
 def test_checks_may_be_named_together_and_one_by_one(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,3 +206,17 @@ def drain(terminal: int, received: list[bytes]) -> None:
             received.append(chunk)
     except OSError:
         pass
+
+
+def test_a_terminal_without_columns_is_written_to_as_if_it_had_80(
+    run: Run, events_of: EventsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    console = Console(file=Watched(), force_terminal=True)
+    assert console.width == 0
+    with TerminalReport(console) as report:
+        for event in events_of(run):
+            report.handle(event)
+    assert isinstance(console.file, Watched)
+    shown = STYLE.sub("", console.file.getvalue())
+    assert told(events_of(run)).splitlines()[-1] in shown

@@ -51,7 +51,12 @@ def _add(
     add_options: Callable[[argparse.ArgumentParser], None],
 ) -> None:
     parser = commands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        allow_abbrev=False,
+        # Argparse does not break the line within the options of which one is wanted.
+        usage=f"%(prog)s (--sqlite PATH | ...) [options]{' [KEY]' if name == 'show' else ''}",
     )
     add_target_options(parser)
     add_options(parser)

@@ -16,7 +16,7 @@ _EXAMPLE = """\
 examples:
   tocsin plan new session.har -o plan.toml
   tocsin plan new openapi.yaml --entry 2 --scheme stripe --secret-env SECRET
-  tocsin plan new --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"o-1\\"}'"
+  tocsin plan new --curl "curl http://127.0.0.1/order -d '{\\"id\\":\\"o-1\\"}'"
   tocsin plan check plan.toml --probe
 
 exit codes of check:

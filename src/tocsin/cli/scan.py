@@ -28,8 +28,8 @@ examples:
   tocsin scan plan.toml --only concurrent-duplicate --html report.html
   tocsin scan plan.toml --sarif tocsin.sarif --baseline accepted.json
   tocsin scan --rerun be6089131821
-  tocsin scan --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"{{uuid}}\\"}'" \\
-      --scheme hex-sha256-body --secret-env ORDERS_SECRET \\
+  tocsin scan --scheme hex-sha256-body --secret-env ORDERS_SECRET \\
+      --curl "curl http://127.0.0.1:8000/order -d '{\\"id\\":\\"{{uuid}}\\"}'" \\
       --state "GET /orders/{{uuid}}" --pointer /count --accept-effects 500
 
 exit codes:

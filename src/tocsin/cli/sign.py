@@ -12,7 +12,7 @@ _EPILOG = """\
 examples:
   tocsin sign request.http --secret-env ORDERS_SECRET --key-id k1
   tocsin sign request.http --scheme stripe --secret-file s.txt --headers-only
-  tocsin sign --scheme-file plan.toml --curl "curl http://127.0.0.1/order -d '{}'"
+  tocsin sign --scheme-file plan.toml --curl "curl http://127.0.0.1 -d '{}'"
 
 exit codes:
   0  signed

@@ -18,6 +18,7 @@ from tocsin.report._progress import Progress, view
 from tocsin.report._result import concluded, heads, opening, result
 from tocsin.report.standing import NO_TERMS, Terms
 
+_USUAL_COLUMNS = 80
 # Longer lines of prose are hard to read, however wide the screen is.
 _WIDEST_PROSE = 96
 # Fast enough to look alive and slow enough to take nothing from the bursts, which share the processor.
@@ -38,6 +39,9 @@ class TerminalReport:
     """
 
     def __init__(self, console: Console, terms: Terms = NO_TERMS) -> None:
+        if console.width < 1:
+            # COLUMNS=0, as some shells and pipelines set it, would leave no place for anything.
+            console.width = _USUAL_COLUMNS
         self._console = console
         self.terms = terms
         self._progress: Progress | None = None
