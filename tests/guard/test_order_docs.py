@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tocsin.guard import Guard, json_pointer, sequence
-from tocsin.guard.stores.sqlite import SQLiteStore
-from tocsin.signing import KeyRing, Message, Secret, preset, sign
+from tocsin.signing import Message, Secret, preset, sign
 
 PAGE = Path(__file__).parents[2] / "docs" / "guard-order.md"
 SECRET = "a secret of the tests, 32 octets"
@@ -24,8 +22,7 @@ def test_the_code_of_the_page_keeps_the_newest_stock(tmp_path: Path, monkeypatch
     with closing(sqlite3.connect("stock.db", isolation_level=None)) as db:
         db.execute("CREATE TABLE stock (item TEXT PRIMARY KEY, quantity INTEGER NOT NULL)")
     [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    names = (Guard, SQLiteStore, KeyRing, Secret, preset, json_pointer, sequence)
-    namespace: dict[str, Any] = {"app": Flask("stock")} | {name.__name__: name for name in names}
+    namespace: dict[str, Any] = {"app": Flask("stock")}
     exec(compile(code, PAGE.name, "exec"), namespace)
 
     def send(version: int, quantity: int) -> Any:

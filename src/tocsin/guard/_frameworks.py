@@ -35,6 +35,22 @@ Handler: TypeAlias = Callable[..., Any]
 Endpoint = TypeVar("Endpoint", bound=Handler)
 
 
+# What Guard alone can say: it holds for every route of it.
+_OF_GUARD = frozenset(
+    {
+        "headers",
+        "seal",
+        "wait_s",
+        "max_body_bytes",
+        "max_answer_bytes",
+        "public_origin",
+        "shared_secret",
+        "unsigned_body",
+        "clock",
+    }
+)
+
+
 class RouteOptions(TypedDict, total=False):
     """What an operation may say for itself, in place of what Guard says for all.
 
@@ -298,6 +314,8 @@ def _named(handler: Handler, who: str) -> str:
 def _split(who: str, options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
     """The key, and the rest. Raises TypeError, as any function does for an argument that it does not have."""
     for option in options.keys() - RouteOptions.__annotations__.keys():
+        if option in _OF_GUARD:
+            raise TypeError(f"{who}() has no option {option!r}: it is an option of Guard(), for all routes")
         raise TypeError(f"{who}() has no option {option!r}; wanted: {', '.join(RouteOptions.__annotations__)}")
     return options.get("key"), Options(
         options.get("remember"),

@@ -53,7 +53,7 @@ class Route:
                 raise GuardError(
                     f"{self} and {other} verify with one secret, and the scheme {self.scheme.name!r} does not sign the "
                     "path: a message for one would take effect on the other too; wanted a secret for each, a scheme "
-                    "that signs the path, one name= for both, or shared_secret=True"
+                    "that signs the path, one name= for both, or Guard(..., shared_secret=True)"
                 )
 
     def __str__(self) -> str:

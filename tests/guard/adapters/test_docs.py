@@ -2,20 +2,18 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
 from tests.guard.adapters.asgi_client import Exchange, Loop
-from tests.guard.shop import HEX, SECRET
-from tocsin.guard import Guard, Signed, Transaction, json_pointer
-from tocsin.guard.stores.sqlite import SQLiteStore
-from tocsin.signing import KeyRing, Message, Secret, preset, sign
+from tests.guard.shop import SECRET
+from tocsin.signing import Message, preset, sign
 
 PAGE = (Path(__file__).parents[3] / "docs" / "guard-fastapi.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -47,20 +45,18 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with closing(sqlite3.connect("orders.db", isolation_level=None)) as db:
         for table in ("orders", "shipped"):
             db.execute(f"CREATE TABLE {table} (order_id TEXT NOT NULL)")
-    given = (BaseModel, Depends, FastAPI, Guard, KeyRing, OrderIn, OrderOut, RefundIn, Secret, Signed, SQLiteStore)
-    names: dict[str, Any] = {thing.__name__: thing for thing in given}
-    names["Guard"] = lambda *arguments: Guard(*arguments, shared_secret=True)
-    return names | {
+    return {
+        "OrderIn": OrderIn,
+        "OrderOut": OrderOut,
+        "RefundIn": RefundIn,
         "Session": sqlite3.Connection,
-        "Transaction": Transaction,
         "get_db": get_db,
-        "json_pointer": json_pointer,
-        "preset": preset,
     }
 
 
 def post(loop: Loop, app: Any, path: str, body: bytes) -> tuple[int, bytes]:
-    headers = (("Content-Type", "application/json"), *sign(Message("POST", path, (), body), HEX, SECRET, now=0))
+    plain = (("Content-Type", "application/json"), ("Idempotency-Key", "k-1"))
+    headers = *plain, *sign(Message("POST", path, plain, body), preset("tocsin-v1"), SECRET, now=time.time())
     reply = loop.run(Exchange(path, headers, body).call(app))
     return reply.status, reply.body
 

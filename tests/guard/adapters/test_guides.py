@@ -9,18 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from robyn import Robyn
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from tests.guard.adapters.asgi_client import Exchange, Loop
 from tests.guard.adapters.on_robyn import request_of
 from tests.guard.adapters.on_wsgi import call, environ_of
 from tests.guard.shop import HEX, SECRET
-from tocsin.guard import Guard, json_pointer
-from tocsin.guard.stores.sqlite import SQLiteStore
-from tocsin.signing import KeyRing, Message, Secret, preset, sign
+from tocsin.signing import Message, sign
 
 GUIDES = Path(__file__).parents[3] / "docs" / "guides"
 BODY = b'{"order_id":"17"}'
@@ -63,8 +57,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("ORDERS_SECRET", "a secret of the tests, 32 octets")
     with closing(sqlite3.connect("orders.db", isolation_level=None)) as db:
         db.execute("CREATE TABLE orders (order_id TEXT NOT NULL)")
-    given = (Guard, JSONResponse, KeyRing, Robyn, Route, SQLiteStore, Secret, Starlette, closing, json_pointer, preset)
-    return {thing.__name__: thing for thing in given} | {"__file__": __file__, "json": json, "sqlite3": sqlite3}
+    return {"__file__": __file__}
 
 
 def orders() -> int:
@@ -94,7 +87,8 @@ def test_today_a_retry_is_applied_twice_and_guarded_once(
 @pytest.mark.parametrize("guide", [name for name, _ in CASES])
 def test_a_guarded_endpoint_differs_in_ten_lines_at_most(guide: str) -> None:
     today, guarded, *_ = blocks(guide)
-    assert 0 < len(set(guarded.splitlines()) - set(today.splitlines())) <= MOST_CHANGED_LINES
+    changed = set(guarded.splitlines()) - set(today.splitlines())
+    assert 0 < len([line for line in changed if " import " not in line]) <= MOST_CHANGED_LINES
 
 
 def not_found(_environ: Any, start_response: Any) -> list[bytes]:
@@ -106,7 +100,6 @@ def test_around_a_framework_other_requests_go_through(page: dict[str, Any], loop
     _, guarded, around = blocks("wsgi")
     exec(guarded, page)
     page["framework"] = not_found
-    page["guard"] = Guard(HEX, KeyRing.of(SECRET), page["store"], shared_secret=True)
     exec(around, page)
     assert over_wsgi(page, loop, "application", "/elsewhere")[0] == 404
     assert page["is_order"](environ_of("/order")) is True
