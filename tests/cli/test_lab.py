@@ -214,3 +214,9 @@ def test_a_tocsin_that_is_not_on_the_path_is_named_by_its_path(monkeypatch: pyte
     (tmp_path / "my env" / "bin").mkdir(parents=True)
     (tmp_path / "my env" / "bin" / "tocsin").touch()
     assert lab.program() == "'my env/bin/tocsin'"
+
+
+def test_a_relay_leads_to_a_port_of_somebody(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("relay", "0")
+    assert "port 0: wanted the port of a service, from 1 to 65535" in capsys.readouterr().err

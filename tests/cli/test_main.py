@@ -38,11 +38,9 @@ def ended(
     [
         (UsageError("no such plan"), 2, "tocsin: no such plan\n"),
         (Unfinished("nobody is there"), 3, "tocsin: nobody is there\n"),
-        (
-            UsageError('unknown key "\x1b]0;owned\x07\x00\n\u202e"'),
-            2,
-            'tocsin: unknown key "{}"\n'.format(r"\x1b]0;owned\x07\x00\n\u202e"),
-        ),
+        (UsageError("which?\n  0: a\n  1: b"), 2, "tocsin: which?\n  0: a\n  1: b\n"),
+        (UsageError('no key "\x1b]0;\x07\x00\u202e"'), 2, 'tocsin: no key "\\x1b]0;\\x07\\x00\\u202e"\n'),
+        (UsageError('no key "\ntocsin: all is well"'), 2, 'tocsin: no key "\n  tocsin: all is well"\n'),
         (KeyboardInterrupt(), 130, "tocsin: interrupted\n"),
     ],
 )
@@ -175,3 +173,22 @@ def test_a_reader_who_leaves_early_changes_no_exit_code_and_gets_no_complaint(tm
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+INTERRUPTED = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "tocsin.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from tocsin.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_while_python_loads_the_command_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "tocsin: interrupted\n")

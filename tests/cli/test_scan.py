@@ -141,7 +141,10 @@ def test_a_service_that_hangs_up_on_a_first_word_that_it_does_not_know_is_scanne
         (["missing.toml"], "tocsin: plan missing.toml: No such file or directory\n"),
         (["."], "tocsin: plan .: Is a directory\n"),
         (["latin.toml"], "tocsin: plan latin.toml: not UTF-8, as TOML is\n"),
-        (["broken.toml"], "tocsin: not TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)\n"),
+        (
+            ["broken.toml"],
+            "tocsin: broken.toml:1: not TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)\n",
+        ),
         ([], "tocsin: wanted one of PLAN, --curl and --rerun\n"),
         (["plan.toml", "--curl", "curl http://127.0.0.1"], "tocsin: wanted one of PLAN, --curl and --rerun\n"),
         (["--curl", "curl http://127.0.0.1"], "tocsin: --curl wants --scheme NAME and --secret-env NAME\n"),
@@ -166,6 +169,8 @@ def test_a_service_that_hangs_up_on_a_first_word_that_it_does_not_know_is_scanne
         ),
         (["plan.toml", "--accept-effects", "0"], "tocsin: --accept-effects 0: wanted 1 or more\n"),
         (["plan.toml", "--base-url", "http://shop.example"], None),
+        (["plan.toml", "--base-url", "shop"], "tocsin: --base-url 'shop': wanted http://host:port\n"),
+        (["empty.toml"], "tocsin: empty.toml: the plan lacks [target]: wanted [target], [request] and [signing]\n"),
         (["plan.toml", "--only", ""], None),
         (["plan.toml", "--json", "no/such/folder.json"], "tocsin: no/such/folder.json: there is no folder no/such\n"),
         (["plan.toml", "--html", "."], "tocsin: . is a folder: wanted a file\n"),
@@ -176,6 +181,7 @@ def test_wrong_words_are_one_line_and_exit_2_and_nothing_is_sent(
 ) -> None:
     plan(desk)
     Path("latin.toml").write_bytes(b"# caf\xe9")
+    Path("empty.toml").touch()
     Path("broken.toml").write_text("name oops", encoding="utf-8")
 
     code, out, err = said(capsys, *words)
@@ -189,12 +195,18 @@ def test_wrong_words_are_one_line_and_exit_2_and_nothing_is_sent(
 @pytest.mark.parametrize(
     ("changed", "said_of_it"),
     [
-        ({"limit": {"effects": 5}}, 'tocsin: the plan has an unknown key "limit"; did you mean "limits"?\n'),
-        ({"request": {"path": "/a b"}}, "tocsin: [request] POST /a b: the request target is not a path of visible"),
+        (
+            {"limit": {"effects": 5}},
+            'tocsin: plan.toml:9: the plan has an unknown key "limit"; did you mean "limits"?\n',
+        ),
+        ({"request": {"path": "/a b"}}, "tocsin: plan.toml: [request] POST /a b: the request target is not a path"),
         ({"signing": {"secret": {"env": "NO_SUCH"}}}, "tocsin: [signing] environment variable NO_SUCH is not set"),
         ({"signing": {"secret": {"file": "no.txt"}}}, "tocsin: [signing] secret file no.txt: No such file"),
         ({"reset": None}, "tocsin: every accepted request changes the state of http://127.0.0.1:"),
-        ({"target": {"base_url": "http://[::1:::1]"}}, "tocsin: base_url 'http://[::1:::1]': wanted http://host:port"),
+        (
+            {"target": {"base_url": "http://[::1:::1]"}},
+            "tocsin: plan.toml: base_url 'http://[::1:::1]': wanted http://host:port",
+        ),
         ({"target": {"base_url": "http://-"}}, "tocsin: http://- is not localhost, 127.0.0.1 or [::1]"),
     ],
 )

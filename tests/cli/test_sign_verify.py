@@ -298,8 +298,9 @@ def test_a_command_names_the_public_url_unless_an_option_does(capfd: pytest.Capt
 
 
 def test_a_raw_request_has_no_public_url_of_its_own(request_file: Path) -> None:
-    with pytest.raises(UsageError, match=r"public origin.*\(--public-origin\)"):
-        run("verify", request_file, "--scheme", "square", "--secret-env", "TOCSIN_TEST_SECRET")
+    for command in ("sign", "verify"):
+        with pytest.raises(UsageError, match=r"^square signs the public URL: wanted --public-origin URL$"):
+            run(command, request_file, "--scheme", "square", "--secret-env", "TOCSIN_TEST_SECRET")
 
 
 def har(**changes: object) -> dict[str, object]:

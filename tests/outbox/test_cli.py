@@ -235,10 +235,24 @@ def test_a_url_with_a_token_comes_from_the_environment(
     assert "canary" not in shown.out + shown.err
 
 
-def test_the_base_install_lists_the_command_and_names_the_extra() -> None:
-    hidden = "import sys; sys.modules['httpx'] = None; from tocsin.cli import main; sys.exit(main(['outbox', 'list']))"
+def on_the_base_install(folder: Path, *words: str) -> tuple[int, str]:
+    hidden = "import sys; sys.modules['httpx'] = None; from tocsin.cli import main; sys.exit(main(sys.argv[1:]))"
     ended = subprocess.run(
-        [sys.executable, "-c", hidden], capture_output=True, text=True, env=dict(os.environ), check=False
+        [sys.executable, "-c", hidden, "outbox", *words, "--config", str(folder / "outbox.toml")],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=False,
     )
-    assert ended.returncode == 2
-    assert "sending the outbox needs httpx: pip install 'tocsin[outbox]'" in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def test_the_base_install_does_all_but_sending_and_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "outbox.toml").write_text(
+        '[store]\nsqlite = "orders.db"\n[destination.a]\nurl = "https://a.example/"\n'
+    )
+    (tmp_path / "orders.db").touch()
+    for words in (["migrate"], ["list"], ["resend", "--dead"]):
+        assert on_the_base_install(tmp_path, *words) == (0, "")
+    wanted = "tocsin: sending the outbox needs httpx: pip install 'tocsin[outbox]'\n"
+    assert on_the_base_install(tmp_path, "run", "--once") == (2, wanted)

@@ -37,15 +37,18 @@ def todos(text: str) -> list[tuple[int, str]]:
 _ABOUT = "# Every line with TODO"
 
 
-def placed(error: object, text: str, path: str) -> str:
+def placed(error: object, text: str, path: str, base_url: str | None = None) -> str:
     """An error of a plan, with the file and the line where it can be found.
 
     Args:
         error: its message names the table, and mostly the key.
         text: of the plan.
         path: of the plan.
+        base_url: of the command line, in place of the plan's.
     """
     message = str(error)
+    if base_url is not None and message.startswith("base_url "):
+        return f"--base-url {message.removeprefix('base_url ')}"
     line = _line_of(message, text.splitlines())
     return f"{path}:{line}: {message}" if line else f"{path}: {message}"
 
@@ -152,5 +155,5 @@ def read_plan(path: str, base_url: str | None) -> tuple["Plan", str]:
         plan = plan_from_toml(text, path, base_url=base_url, files=beside(Path(path).parent))
         rehearse(plan)
     except PlanError as error:
-        raise UsageError(placed(error, text, path)) from None
+        raise UsageError(placed(error, text, path, base_url)) from None
     return plan, text

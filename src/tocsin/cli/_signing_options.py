@@ -95,6 +95,12 @@ def read_scheme_and_secret(args: argparse.Namespace) -> tuple[Scheme, Secret]:
     return scheme, secret_from_table(secret_table, folder=folder, allow_value=True, allow_short=allow_short)
 
 
+def check_origin(scheme: Scheme, message: Message) -> None:
+    """Whether the public URL is known, where it is signed. Raises UsageError."""
+    if scheme.needs_public_origin and not message.public_origin:
+        raise UsageError(f"{scheme.name} signs the public URL: wanted --public-origin URL")
+
+
 def instant(args: argparse.Namespace) -> float:
     """--at, or the wall clock, in Unix seconds."""
     at: float | None = args.at

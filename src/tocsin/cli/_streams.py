@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TextIO
 
-from tocsin.report._plain_text import encodable, line, lines
+from tocsin.report._plain_text import encodable, lines
 
 # What writing to a file or a terminal can fail with; a reader who has gone is BrokenPipeError.
 _OF_OUTPUT = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
@@ -42,8 +42,13 @@ def show(text: str) -> None:
 
 
 def say(text: object) -> None:
-    """Say something on standard error, on one line that cannot move a cursor: plans are others' words."""
+    """Say something on standard error that cannot move a cursor: plans and file names are others' words.
+
+    A list of ours has lines of its own, which begin with blanks; so no line break in a plan can begin a message.
+    """
+    first, *rest = lines(str(text))
+    told = [f"tocsin: {first}", *(one if one.startswith("  ") else f"  {one}" for one in rest)]
     try:
-        print(f"tocsin: {line(str(text))}", file=sys.stderr)
+        print("\n".join(told), file=sys.stderr)
     except OSError:
         silence(sys.stderr)

@@ -52,7 +52,7 @@ def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     relay = commands.add_parser(
         "relay", help="a network between scanner and service: delays every connection by itself"
     )
-    relay.add_argument("to", metavar="TO", type=_port, help="the port of 127.0.0.1 where the service listens")
+    relay.add_argument("to", metavar="TO", type=_taken_port, help="the port of 127.0.0.1 where the service listens")
     relay.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen; default: any free port")
     relay.add_argument(
         "--delay-ms", type=_milliseconds, default=1.0, metavar="MS", help="at least, each way; default 1"
@@ -108,6 +108,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"port {text!r}: wanted a number from 0 to {HIGHEST_PORT}")
     return int(text)
+
+
+def _taken_port(text: str) -> int:
+    port = _port(text)
+    if port == 0:
+        raise argparse.ArgumentTypeError(f"port 0: wanted the port of a service, from 1 to {HIGHEST_PORT}")
+    return port
 
 
 def _milliseconds(text: str) -> float:

@@ -14,15 +14,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tocsin.cli._errors import Unfinished, UsageError
 from tocsin.cli._numbers import how_many
 from tocsin.cli._streams import say
 from tocsin.outbox import Kept, OutboxError, OutboxUnavailable, Session, State
-
-if TYPE_CHECKING:
-    from tocsin.outbox._config import Config
+from tocsin.outbox._config import Config
 
 _NONE_FOUND = 1
 _DEFAULT = "outbox.toml"
@@ -84,7 +81,7 @@ def _explained(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.N
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tocsin.outbox._runner import Runner  # noqa: PLC0415  see _config
+    from tocsin.outbox._runner import Runner  # noqa: PLC0415  it needs an HTTP client
 
     config = _config(args)
     outbox, destinations = config.outbox(), config.destinations()
@@ -163,8 +160,5 @@ def _session(args: argparse.Namespace) -> Iterator[Session]:
         yield session
 
 
-def _config(args: argparse.Namespace) -> "Config":
-    # Imported when it is wanted: it needs an HTTP client, which the base install does not have.
-    from tocsin.outbox._config import Config  # noqa: PLC0415
-
+def _config(args: argparse.Namespace) -> Config:
     return Config(args.config)

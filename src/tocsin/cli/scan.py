@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tocsin.cli._errors import Unfinished, UsageError
+from tocsin.cli._plan_check import placed
 from tocsin.cli._report_options import REPORTS, add_report_options, archive_of, terms_of
 from tocsin.cli._rerun import announce, origin_of, outcome, prepare
 from tocsin.cli._scan_by_curl import add_curl_options, check_curl_options, curl_words, tables_of
@@ -120,7 +121,6 @@ def run(args: argparse.Namespace) -> int:
     rerun = None if args.rerun is None else prepare(args, archive)
     try:
         plan = _plan(args)
-        scanner.rehearse(plan)
         wanted = _wanted(args.only)
         checks = [check for check in scanner.CHECKS if check.id in wanted]
         seed = secrets.randbelow(2**32) if args.seed is None else args.seed
@@ -186,16 +186,29 @@ def _knock(address: "Address") -> None:
 
 
 def _plan(args: argparse.Namespace) -> "Plan":
-    from tocsin.scan import beside, plan_from_tables, plan_from_toml, speaking  # noqa: PLC0415  the scan extra
+    from tocsin.scan import plan_from_tables, rehearse, speaking  # noqa: PLC0415  the scan extra
 
     if (args.plan is None) == (args.curl is None):
         raise UsageError("wanted one of PLAN, --curl and --rerun")
     check_curl_options(args)
     if args.plan is not None:
-        plan = plan_from_toml(_text(args.plan), args.plan, base_url=args.base_url, files=beside(Path(args.plan).parent))
+        plan = _plan_of_file(args.plan, args.base_url)
     else:
         plan = plan_from_tables(tables_of(args), "--curl", base_url=args.base_url)
+        rehearse(plan)
     return plan if args.protocol is None else speaking(plan, args.protocol)
+
+
+def _plan_of_file(path: str, base_url: str | None) -> "Plan":
+    from tocsin.scan import PlanError, beside, plan_from_toml, rehearse  # noqa: PLC0415  the scan extra
+
+    text = _text(path)
+    try:
+        plan = plan_from_toml(text, path, base_url=base_url, files=beside(Path(path).parent))
+        rehearse(plan)
+    except PlanError as error:
+        raise UsageError(placed(error, text, path, base_url)) from None
+    return plan
 
 
 def _started_s_ago() -> float:

@@ -5,7 +5,7 @@ import sys
 import textwrap
 
 from tocsin.cli._errors import UsageError
-from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
+from tocsin.cli._signing_options import add_signing_options, check_origin, instant, read_request, read_scheme_and_secret
 from tocsin.signing import SchemeError, sign, signed_message
 
 _EPILOG = """\
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         scheme, secret = read_scheme_and_secret(args)
         request = read_request(args)
+        check_origin(scheme, request.message)
         now = instant(args)
         if args.headers_only:
             headers = sign(request.message, scheme, secret, now=now, nonce=args.nonce)

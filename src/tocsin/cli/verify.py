@@ -4,7 +4,8 @@ import argparse
 import textwrap
 
 from tocsin.cli._errors import UsageError
-from tocsin.cli._signing_options import add_signing_options, instant, read_request, read_scheme_and_secret
+from tocsin.cli._signing_options import add_signing_options, check_origin, instant, read_request, read_scheme_and_secret
+from tocsin.cli._streams import show
 from tocsin.signing import KeyRing, Rejected, SchemeError, Verified, check_keys, verify
 
 _EPILOG = """\
@@ -47,16 +48,17 @@ def run(args: argparse.Namespace) -> int:
     except SchemeError as error:
         raise UsageError(str(error)) from None
     message = read_request(args).message
+    check_origin(scheme, message)
     now = instant(args)
     try:
         verified = verify(message, scheme, keys, now=now)
     except Rejected as rejected:
-        print(f"rejected: {rejected.kind}: {rejected}")
+        show(f"rejected: {rejected.kind}: {rejected}")
         return 1
     except SchemeError as error:
         raise UsageError(f"{error} (--public-origin)" if scheme.needs_public_origin else str(error)) from None
     for name, value in _facts(verified, now):
-        print(f"{name:<11} {value}")
+        show(f"{name:<11} {value}")
     return 0
 
 

@@ -116,7 +116,7 @@ def _chosen(operations: list[Operation], entry: int | None, file: str) -> Operat
     if entry is not None:
         if not 0 <= entry < len(operations):
             raise InputError(
-                f"{file}: --entry {entry}: it has {len(operations)} operations that change something, counted from 0"
+                f"{file}: --entry {entry}: wanted 0 to {len(operations) - 1}, the operations that change something"
             )
         return operations[entry]
     signed = {place: str(one) for place, one in enumerate(operations) if one.signature}

@@ -8,16 +8,19 @@ import random
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tocsin.outbox._delivery import Destination
 from tocsin.outbox._errors import OutboxError
 from tocsin.outbox._retry import STANDARD_S, Retries
-from tocsin.outbox._runner import Options
 from tocsin.outbox._store import Outbox
 from tocsin.outbox.sqlite import SQLiteOutbox
 from tocsin.signing import SECRET_KEYS, SchemeError, preset, secret_from_table
 from tocsin.toml import TomlError, parse_toml
+
+if TYPE_CHECKING:
+    # They send, with an HTTP client that the base install does not have.
+    from tocsin.outbox._delivery import Destination
+    from tocsin.outbox._runner import Options
 
 _DAY_S = 24 * 3600
 # A century: much more would be before the time that a clock or a database can tell.
@@ -67,8 +70,10 @@ class Config:
             raise OutboxError(str(error)) from None
         return PostgresOutbox(_from_env("[store] postgres_env", _text("[store]", table, "postgres_env")))
 
-    def options(self) -> Options:
+    def options(self) -> "Options":
         """What [runner] says. Raises OutboxError."""
+        from tocsin.outbox._runner import Options  # noqa: PLC0415  see above
+
         table = _table("[runner]", self._values.get("runner", {}))
         _check_keys("[runner]", table, _RUNNER_KEYS)
         steps = table.get("retry_s", list(STANDARD_S))
@@ -82,14 +87,16 @@ class Config:
             raise OutboxError(f"[runner] keep_delivered_days = {days:g}: wanted at most {_MOST_DAYS}")
         return Options(Retries(tuple(steps), random.SystemRandom().random), poll_s, days * _DAY_S)
 
-    def destinations(self) -> list[Destination]:
+    def destinations(self) -> "list[Destination]":
         """Every [destination.NAME], with its secret. Raises OutboxError."""
         tables = _table("[destination]", self._values.get("destination", {}))
         if not tables:
             raise OutboxError("the file has no [destination.NAME]; wanted where messages of a name go")
         return [self._destination(name, _table(f"[destination.{name}]", table)) for name, table in tables.items()]
 
-    def _destination(self, name: str, table: Mapping[str, Any]) -> Destination:
+    def _destination(self, name: str, table: Mapping[str, Any]) -> "Destination":
+        from tocsin.outbox._delivery import Destination  # noqa: PLC0415  see above
+
         where = f"[destination.{name}]"
         _check_keys(where, table, _DESTINATION_KEYS)
         if ("url" in table) == ("url_env" in table):
