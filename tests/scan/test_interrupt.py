@@ -103,7 +103,7 @@ def test_an_interrupted_scan_sends_nothing_more(tmp_path: Path) -> None:
     assert desk.asked[-1].path == "/order"
 
 
-def test_a_reader_who_leaves_ends_the_scan_without_a_verdict_and_the_files_are_written(tmp_path: Path) -> None:
+def test_a_reader_who_leaves_costs_the_scan_neither_its_verdict_nor_its_files(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     desk = Desk()
@@ -111,6 +111,6 @@ def test_a_reader_who_leaves_ends_the_scan_without_a_verdict_and_the_files_are_w
         os.close(writer)
         _, err = process.communicate(timeout=20)
 
-    assert (process.returncode, err) == (3, "")
+    assert (process.returncode, err) == (0, "")
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert (report["interrupted"], report["not_run"]) == ("broken off", [DUPLICATES])
+    assert (report["interrupted"], report["verdict"], report["not_run"]) == ("", "NOT_OBSERVED", [])

@@ -283,6 +283,10 @@ def test_a_variable_that_nothing_defines_by_then_is_refused(changed: dict[str, A
         ({"mix": [READ | {"sign": False}]}, "[[mix]] 1 sign = False: wanted true"),
         ({"mix": [{"request": "POST http://127.0.0.1:9/a"}]}, "[[mix]] 1 request = "),
         ({"mix": [READ | {"offset_us": -1}]}, "[[mix]] 1 offset_us = -1: wanted"),
+        (
+            {"mix": [READ | {"offset_us": 2**63 - 1}]},
+            f"[[mix]] 1 offset_us = {2**63 - 1}: wanted a whole number from 0",
+        ),
         ({"mix": [{"request": "POST /{{nobody}}"}]}, "[[mix]] POST /{{nobody}} mentions {{nobody}}"),
         ({"actor": [{"key_id": "k"}]}, '[[actor]] 1 lacks "secret"'),
         ({"actor": [{"secret": "hush"}]}, "[[actor]] 1 secret is no table"),

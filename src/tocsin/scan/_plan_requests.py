@@ -17,6 +17,8 @@ REQUEST_KEYS = frozenset({"request", "headers", "body", "sign"})
 # An origin is written out, host and all: no variable, no user name, nothing that another reader takes for another host.
 _ORIGIN = re.compile(r"(?i:https?://(?:\[(?P<ipv6>[0-9a-f:.]+)\]|[a-z0-9._-]+))(?P<port>:[0-9]{1,5})?", re.ASCII)
 _MAX_PORT = 65_535
+# Ten seconds: what is released later than that does not race with the operation any more.
+_LONGEST_OFFSET_US = 10_000_000
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # Made for every request that is sent: a plan's own would contradict the bytes, or name another host.
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -101,7 +103,7 @@ def parse_mix(values: object, where: str, base_url: str, operation: RequestTempl
     request = parse_beside(table, base_url, operation)
     if request.origin:
         raise table.wanted("request", "a path that starts with /: a burst goes to base_url")
-    return Mix(request, table.whole("offset_us", 0))
+    return Mix(request, table.whole("offset_us", 0, most=_LONGEST_OFFSET_US))
 
 
 def check_pointer(pointer: str, where: str) -> None:
