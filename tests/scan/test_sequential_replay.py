@@ -32,7 +32,8 @@ def test_a_replay_with_an_effect_is_violated_and_concurrent_duplicate_says_also_
 
     assert (replays.verdict, replays.severity, replays.effects) == (Verdict.VIOLATED, Severity.HIGH, 5)
     assert replays.evidence.summary == (
-        "8 replays on new connections: 5 effects of one message; 1 is allowed (stock = 5; then stock = 0)."
+        "8 replays on new connections: 5 effects of one message; 1 is allowed (stock = 5; then stock = 0). "
+        "With another message it came back."
     )
     assert replays.remedy is not None
     assert replays.remedy.text.startswith("Nothing remembers the message")

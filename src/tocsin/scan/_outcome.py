@@ -20,6 +20,8 @@ class Outcome:
     rate: tuple[int, int] = (0, 0)
     # How few requests are enough, as the end of a sentence, once that has been tried.
     smallest: str = ""
+    # For how long nobody else was seen to write, where a hit hardly came back and all trials share a state.
+    watched_s: float = 0.0
     mixture: Counter[str] = field(default_factory=Counter)
     styles: dict[str, Json] = field(default_factory=dict)
     delivery: Delivery | None = None
@@ -59,9 +61,12 @@ class Outcome:
     def came_back(self) -> str:
         """How often the hit has come back, as a sentence."""
         hits, tries = self.rate
+        watched = (
+            f" Nobody else wrote while the state was watched for {self.watched_s:.1f} s." if self.watched_s else ""
+        )
         if not tries:
-            return "It was not tried again: the time or the budget was over."
-        return f"It came back in {hits} of {tries} further bursts{self.smallest}."
+            return f"It was not tried again: the time or the budget was over.{watched}"
+        return f"It came back in {hits} of {tries} further bursts{self.smallest}.{watched}"
 
     def facts(self) -> dict[str, Json]:
         """As a report shows it."""
@@ -88,6 +93,8 @@ class Outcome:
                 "allowed_effects": self.hit.allowed,
                 "came_back": f"{hits} of {of}",
             }
+            if self.watched_s:
+                facts["watched_s"] = round(self.watched_s, 1)
             if self.smallest:
                 facts["smallest"] = self.smallest.removeprefix("; ")
         bound = self.bound()

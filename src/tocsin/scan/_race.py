@@ -6,6 +6,7 @@ One verified effect too many is proof, so the first hit ends the race; it is rep
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tocsin.findings import Verdict
@@ -16,11 +17,13 @@ from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
 from tocsin.scan._styles import answer_gap_us
 from tocsin.scan._trial import Trial
-from tocsin.scan._trials import confirm, overlapping, sequential
+from tocsin.scan._trials import confirm, overlapping, sequential, watch
 from tocsin.wire import Style
 
 # So many bursts settle together: they share nearly all of that wait, and few are sent in vain where one hits.
 _TOGETHER = 4
+# On a state that all trials share, a hit that came back no more often than this may be somebody else's write, twice.
+_HARDLY_EVER = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,18 @@ class Experiment:
 def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
     """Run an experiment to its end, or until a monotonic time. What ends it early is noted, not raised."""
     outcome = Outcome()
+    began = time.monotonic()
     try:
         members = experiment.compose(max(experiment.sizes))
         outcome.twin = sequential(session, members.shots, members.allowed)
         what = experiment.hit(outcome.twin, outcome.twin)
         if what:
             confirm(session, [shot.draft for shot in members.shots], outcome.twin)
+            if not experiment.is_apart and not _comes_back_in_turn(session, experiment):
+                outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
             outcome.also_sequential, outcome.what = True, what
         _ask_canaries(session, experiment)
-        _bursts(session, experiment, outcome, outcome.twin, until)
+        _bursts(session, experiment, outcome, began, until)
     except BudgetEnded as ended:
         outcome.cut_short = str(ended)
     except (CannotTell, ServiceGone) as error:
@@ -75,6 +81,18 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
         # No burst was needed to see it: whatever became of the bursts, the state was read.
         outcome.hit = outcome.twin
     return outcome
+
+
+def _comes_back_in_turn(session: Session, experiment: Experiment) -> bool:
+    """Whether the sequential twin does it again, on a scene of its own."""
+    try:
+        members = experiment.compose(max(experiment.sizes))
+    except (BudgetEnded, CannotTell, ServiceGone):
+        return False  # there is no other scene to be had
+    with suppress(BudgetEnded, ServiceGone):
+        again = sequential(session, members.shots, members.allowed)
+        return bool(experiment.hit(again, again))
+    return False
 
 
 def _ask_canaries(session: Session, experiment: Experiment) -> None:
@@ -88,8 +106,9 @@ def _ask_canaries(session: Session, experiment: Experiment) -> None:
         session.rotation.asked(style, delivery.void)
 
 
-def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Trial, until: float) -> None:
-    gentle = 0
+def _bursts(session: Session, experiment: Experiment, outcome: Outcome, began: float, until: float) -> None:
+    twin, gentle = outcome.twin, 0
+    assert twin is not None, "it comes first"
     while outcome.clean < experiment.wanted:
         # One burst at least, where the scan has time: without any, all that the twin has cost tells nothing.
         if time.monotonic() > until and (outcome.clean or outcome.voids):
@@ -100,10 +119,12 @@ def _bursts(session: Session, experiment: Experiment, outcome: Outcome, twin: Tr
         together = _TOGETHER if experiment.is_apart and session.plan.settle_s and not gentle else 1
         ahead = range(outcome.clean, min(outcome.clean + together, experiment.wanted))
         sizes = [experiment.sizes[place % len(experiment.sizes)] for place in ahead]
-        for size, (trial, what) in zip(sizes, _played(session, experiment, twin, sizes, gentle), strict=True):
+        for size, (members, trial, what) in zip(sizes, _played(session, experiment, twin, sizes, gentle), strict=True):
             if what:
-                outcome.hit, outcome.what = trial, what
                 outcome.rate = _repeated(session, experiment, twin, size, until)
+                if outcome.rate[0] <= _HARDLY_EVER and not experiment.is_apart:
+                    outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
+                outcome.hit, outcome.what = trial, what
                 outcome.smallest = _shrunk(session, experiment, twin, size, until)
                 return
             gentle = _counted(session, experiment, outcome, trial, gentle)
@@ -133,7 +154,7 @@ def _burst(session: Session, experiment: Experiment, twin: Trial, size: int) -> 
 
 def _played(
     session: Session, experiment: Experiment, twin: Trial, sizes: Sequence[int], gentle: int
-) -> Iterator[tuple[Trial, str]]:
+) -> Iterator[tuple[Members, Trial, str]]:
     """Bursts that settle together, each with what is wrong with it, confirmed. Smaller and slower after void ones."""
     for members, trial, what in _delivered(session, experiment, twin, sizes, gentle):
         if what:
@@ -145,7 +166,7 @@ def _played(
                     f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before "
                     f"that could be confirmed: {ended}"
                 ) from None
-        yield trial, what
+        yield members, trial, what
 
 
 def _delivered(

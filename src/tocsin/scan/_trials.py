@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tocsin.scan._compose import Draft, Shot
-from tocsin.scan._errors import CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
 from tocsin.scan._session import LOOK_AGAIN_S, Session
 from tocsin.scan._stage import Stage
@@ -23,6 +23,11 @@ _CONTROL_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 # How many effects a resource must admit before a duplicate's refusal means something: with room for one, exhausted
 # stock would pass for a defence.
 ROOM = 2
+# How long a state that all trials share is watched for somebody else's writes, after a hit that did not come back: so
+# many times as long as trials have been made, and not less than this. Who writes every five seconds is seen by then.
+_WATCHED_TIMES, _WATCHED_AT_LEAST_S = 2.0, 6.0
+_WATCHED_SHARE_OF_THE_REST = 0.5
+_LOOKS = 12
 
 
 def control(session: Session, stage: Stage, *, anew: bool = False) -> Trial:
@@ -159,6 +164,35 @@ def confirm(session: Session, drafts: Sequence[Draft], trial: Trial) -> None:
         )
     if trial.effects > trial.members:
         raise CannotTell(f"{trial.members} requests and {trial.effects} effects: somebody else writes")
+
+
+def watch(session: Session, drafts: Sequence[Draft], *, since: float) -> float:
+    """Look on at a state that all trials share: a hit that does not come back may be somebody else's write.
+
+    Args:
+        session: reads.
+        drafts: whose state it is.
+        since: the monotonic time at which the first trial began of those that might have met such a write.
+
+    Returns:
+        For how many seconds it stood still, 0 if no budget was left for it.
+
+    Raises:
+        CannotTell: it moved.
+    """
+    now = time.monotonic()
+    left_s = max(0.0, session.deadline - now) * _WATCHED_SHARE_OF_THE_REST
+    long_s = min(left_s, max(_WATCHED_AT_LEAST_S, _WATCHED_TIMES * (now - since)))
+    try:
+        first = session.read(drafts)
+        for _ in range(_LOOKS):
+            session.wait(long_s / _LOOKS)
+            still = session.read(drafts)
+            if still != first:
+                raise CannotTell(f"the state moves while nothing is sent ({first}; then {still}): somebody else writes")
+    except (BudgetEnded, ServiceGone):
+        return 0.0
+    return long_s
 
 
 def _judged(

@@ -69,3 +69,32 @@ class Buyer(Desk):
             if self.reads == self.at_read:
                 self.taken += 1
         return super().read(asked)
+
+
+class BuysSeldom(Desk):
+    """Somebody else buys a piece right before the order with a given number; and again, if `goes_on`, once the desk
+    has been read so often without an order in between as only somebody does who waits."""
+
+    patience = 6
+
+    def __init__(self, at_order: int, *, goes_on: bool) -> None:
+        super().__init__()
+        self.at_order = at_order
+        self.goes_on = goes_on
+        self.come = self.reads_in_a_row = 0
+
+    def is_left(self, _order: object) -> bool:
+        return True
+
+    def order(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.come += 1
+            self.reads_in_a_row = 0
+            self.taken += self.come == self.at_order
+        return super().order(asked)
+
+    def read(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.reads_in_a_row += 1
+            self.taken += self.goes_on and self.come >= self.at_order and self.reads_in_a_row == self.patience
+        return super().read(asked)

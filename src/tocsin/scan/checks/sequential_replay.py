@@ -1,16 +1,19 @@
 """The same signed request again, later: another effect?"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Shot
-from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._forgery import respellings
 from tocsin.scan._trial import Trial
-from tocsin.scan._trials import ROOM, confirm, control, room, sequential
+from tocsin.scan._trials import ROOM, confirm, control, room, sequential, watch
 
 # On as many new connections, so that they meet other worker processes.
 _REPLAYS = 8
@@ -18,17 +21,23 @@ _FIRST_WAIT_S = 0.1
 _GROWTH = 2.0
 # Waiting costs the user's time and shows little in its first seconds; the bound says how long was waited.
 _WAITING_SHARE_OF_SCAN = 0.12
+# A hit after a wait is tried again after the same wait, where that is no more than this of the scan's time left.
+_REPEATING_SHARE_OF_THE_REST = 0.5
+
+# How a message is replayed: what that is called, and the copies.
+Copies: TypeAlias = Callable[[Shot], tuple[str, list[Shot]]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Replays of one accepted message, and how many effects the message has had after them."""
+    """Replays of one accepted message, how many effects the message has had after them, and whether that came back."""
 
     name: str
     replays: int
     effects: int
     waited_s: float = 0.0
     state: tuple[str, str] = ("", "")
+    again: str = ""
 
     def facts(self) -> dict[str, Json]:
         return {
@@ -47,7 +56,7 @@ def _run(context: Context) -> Conclusion:
     steps: list[_Step] = []
     cut_short = ""
     try:
-        for step in _steps(context):
+        for step in _steps(context, time.monotonic()):
             steps.append(step)
             if step.effects > 1:
                 break
@@ -69,21 +78,27 @@ def _run(context: Context) -> Conclusion:
     return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), allowed_effects=1, bound=bound)
 
 
-def _steps(context: Context) -> Iterator[_Step]:
+def _steps(context: Context, began: float) -> Iterator[_Step]:
     """Replays at once, in other spellings, and after growing waits."""
     if context.plan.captured is not None:
-        yield from _of_one(context)
+        yield from _of_one(context, began)
         return
-    first = _message(context)
-    yield _block(context, f"{_REPLAYS} replays on new connections", first, [first] * _REPLAYS)
-    first = _message(context)
+    yield _block(context, _at_once, began)
+    yield _block(context, partial(_respelled, context), began)
+    yield from _waits(context, began)
+
+
+def _at_once(first: Shot) -> tuple[str, list[Shot]]:
+    return f"{_REPLAYS} replays on new connections", [first] * _REPLAYS
+
+
+def _respelled(context: Context, first: Shot) -> tuple[str, list[Shot]]:
     spellings = respellings(context.session.composer, first)
     names = ", ".join(name for name, _ in spellings)
-    yield _block(context, f"replays in other spellings: {names}", first, [shot for _, shot in spellings])
-    yield from _waits(context)
+    return f"replays in other spellings: {names}", [shot for _, shot in spellings]
 
 
-def _of_one(context: Context) -> Iterator[_Step]:
+def _of_one(context: Context, began: float) -> Iterator[_Step]:
     """Replays of the one message there is: at once, and after growing waits."""
     session = context.session
     shot = session.shot(context.stage.draft(context.stage.scene()))
@@ -96,26 +111,54 @@ def _of_one(context: Context) -> Iterator[_Step]:
             )
         session.captured_is_spent = True
     trial = sequential(session, [shot] * _REPLAYS, allowed=0)
+    again = ""
     if trial.effects:
         confirm(session, [shot.draft], trial)
+        again = "" if trial.effects == _REPLAYS else _watched(context, shot, began)
     through = trial.members - trial.limited
     if not through:
         raise CannotTell(f"a rate limiter turned all {trial.members} replays away")
-    yield _Step(f"{_REPLAYS} replays on new connections", through, 1 + trial.effects, state=trial.state)
-    yield from _replayed_later(context, shot, effects=1)
+    yield _Step(f"{_REPLAYS} replays on new connections", through, 1 + trial.effects, state=trial.state, again=again)
+    yield from _replayed_later(context, shot, began, effects=1)
 
 
 def _message(context: Context) -> Shot:
     return context.session.shot(context.stage.draft(context.stage.scene(need=ROOM)))
 
 
-def _block(context: Context, name: str, first: Shot, replays: Sequence[Shot]) -> _Step:
-    """A fresh message and its replays, judged together."""
+def _block(context: Context, copies: Copies, began: float) -> _Step:
+    """A fresh message and its replays, judged together; a hit is tried again with another message."""
+    first = _message(context)
+    name, replays = copies(first)
     trial = sequential(context.session, [first, *replays], allowed=1)
+    again = ""
     if trial.effects > 1:
         confirm(context.session, [first.draft], trial)
+        again = _CAME_BACK if _comes_back(context, copies) else f"{_NOT_BACK} {_watched(context, first, began)}"
     context.session.progressed(name, len(replays), len(replays))
-    return _Step(name, _replays(trial, len(replays)), trial.effects, state=trial.state)
+    return _Step(name, _replays(trial, len(replays)), trial.effects, state=trial.state, again=again)
+
+
+def _comes_back(context: Context, copies: Copies, *, after_s: float = 0.0) -> bool:
+    """Whether a fresh message takes effect again too, replayed in the same way and after the same wait."""
+    session = context.session
+    try:
+        first = _message(context)
+    except (BudgetEnded, CannotTell, ServiceGone):
+        return False  # there is no further scene to be had
+    with suppress(BudgetEnded, ServiceGone):
+        accepted = sequential(session, [first], allowed=1)
+        session.wait(after_s)
+        return accepted.effects > 0 and sequential(session, copies(first)[1], allowed=0).effects > 0
+    return False
+
+
+def _watched(context: Context, shot: Shot, began: float) -> str:
+    """Watch a state that all messages share, and say for how long. Raises CannotTell if somebody else writes to it."""
+    if context.stage.is_apart:
+        return ""
+    watched_s = watch(context.session, [shot.draft], since=began)
+    return f"Nobody else wrote while the state was watched for {watched_s:.1f} s." if watched_s else ""
 
 
 def _replays(trial: Trial, sent: int) -> int:
@@ -127,16 +170,16 @@ def _replays(trial: Trial, sent: int) -> int:
     return through
 
 
-def _waits(context: Context) -> Iterator[_Step]:
+def _waits(context: Context, began: float) -> Iterator[_Step]:
     """One accepted message, replayed after growing waits, as one block without a reset."""
     shot = _message(context)
     accepted = sequential(context.session, [shot], allowed=1)
     if not accepted.effects:
         raise CannotTell(f"a message to replay later was answered {', '.join(accepted.statuses)} and had no effect")
-    yield from _replayed_later(context, shot, effects=accepted.effects)
+    yield from _replayed_later(context, shot, began, effects=accepted.effects)
 
 
-def _replayed_later(context: Context, shot: Shot, *, effects: int) -> Iterator[_Step]:
+def _replayed_later(context: Context, shot: Shot, began: float, *, effects: int) -> Iterator[_Step]:
     session = context.session
     started = time.monotonic()
     until = min(context.until, started + _WAITING_SHARE_OF_SCAN * context.plan.budget.seconds)
@@ -147,20 +190,38 @@ def _replayed_later(context: Context, shot: Shot, *, effects: int) -> Iterator[_
         if context.plan.scheme.has_timestamp and waited_s > context.plan.scheme.tolerance_past_s:
             return
         trial = sequential(session, [shot], allowed=0)
+        again = ""
         if trial.effects:
             confirm(session, [shot.draft], trial)
+            again = _later_again(context, shot, began, waited_s)
         effects += trial.effects
         if trial.limited:
             continue
         session.progressed("replays after growing waits", int(10 * waited_s), int(10 * (until - started)))
-        yield _Step(f"a replay {waited_s:.1f} s later", 1, effects, waited_s, trial.state)
+        yield _Step(f"a replay {waited_s:.1f} s later", 1, effects, waited_s, trial.state, again)
+
+
+def _later_again(context: Context, shot: Shot, began: float, waited_s: float) -> str:
+    """What is told of whether a replay after a wait takes effect once more. Where no state is shared, nobody waits."""
+    if context.stage.is_apart:
+        return ""
+    left_s = context.session.deadline - time.monotonic()
+    has_time = context.plan.captured is None and waited_s < _REPEATING_SHARE_OF_THE_REST * left_s
+    if has_time and _comes_back(context, _once_more, after_s=waited_s):
+        return _CAME_BACK
+    return _watched(context, shot, began)
+
+
+def _once_more(first: Shot) -> tuple[str, list[Shot]]:
+    return "a replay", [first]
 
 
 def _violated(step: _Step, facts: dict[str, Json]) -> Conclusion:
     before, after = step.state
+    said = f"{step.name}: {step.effects} effects of one message; 1 is allowed ({before}; then {after}). {step.again}"
     return Conclusion(
         Verdict.VIOLATED,
-        Evidence(f"{step.name}: {step.effects} effects of one message; 1 is allowed ({before}; then {after}).", facts),
+        Evidence(said.strip(), facts),
         severity=Severity.HIGH,
         effects=step.effects,
         allowed_effects=1,
@@ -168,6 +229,8 @@ def _violated(step: _Step, facts: dict[str, Json]) -> Conclusion:
     )
 
 
+_CAME_BACK = "With another message it came back."
+_NOT_BACK = "With another message it did not come back."
 _REMEDY = (
     "Nothing remembers the message, or not under every spelling of it. Claim what is signed, not how it is spelled, in "
     "the commit that makes the handler's writes."
