@@ -1,5 +1,6 @@
 """Distinct requests at once on one resource: more effects than it admits, a floor undershot, or an update lost."""
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import LosesUpdates, OncePerOrder, Unlocked
 from tests.scan.services.scanning import DUPLICATES, LIMITS, TOTAL, Scan, scan
+from tocsin.events import BurstCollected
 from tocsin.findings import Severity, Verdict
 
 pytestmark = pytest.mark.usefixtures("brisk")
@@ -47,7 +49,7 @@ def test_an_update_that_is_lost_is_told_apart_from_overselling() -> None:
     assert found.finding.verdict is Verdict.VIOLATED
     assert found.fact("kind") == "lost_update"
     assert found.fact("effects") < found.fact("burst", "successes")
-    assert "were accepted, " in found.finding.evidence.summary
+    assert "were answered as accepted ones are, " in found.finding.evidence.summary
     assert found.fact("sequential", "effects") == found.fact("sequential", "successes") == 5
 
 
@@ -61,6 +63,48 @@ class SaysYesToAll(Desk):
 
 def test_a_success_without_an_effect_is_no_lost_update_where_it_is_one_after_the_other_too() -> None:
     assert allocated(SaysYesToAll()).finding.verdict is Verdict.NOT_OBSERVED
+
+
+class SaysBusy(Unlocked):
+    """Whoever comes with somebody else, and second, is told 202 and to come again; the others one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = threading.Lock()
+
+    def signed(self, asked: Asked) -> Answer:
+        if self.window.meet() and not self.first.acquire(blocking=False):
+            return Answer(202, {"status": "busy, send it again"})
+        with self.lock:
+            return super().signed(asked)
+
+    def before_taking(self) -> None:
+        """Nothing: it has the lock."""
+
+    def make_item(self) -> Answer:
+        self.first = threading.Lock()
+        return super().make_item()
+
+
+class Queues(OncePerOrder):
+    """Answers by the stock that it sees, and decides later, one after the other: a queue in front of a worker."""
+
+    def take(self, order: Mapping[str, Any]) -> None:
+        with self.lock:
+            if self.stock[order["item"]] > 0:
+                super().take(order)
+
+
+@pytest.mark.parametrize("desk", [SaysBusy, Queues])
+def test_a_success_that_means_later_is_no_lost_update(desk: type[Desk]) -> None:
+    found = allocated(desk())
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    later = [burst for burst in found.bursts if burst.effects is not None and burst.effects < _successes(burst)]
+    assert later
+
+
+def _successes(burst: BurstCollected) -> int:
+    return sum(count for status, count in burst.history.statuses().items() if status.startswith("2"))
 
 
 class NoLimit(Desk):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tocsin.findings import Json
 from tocsin.history import History
 from tocsin.scan._statuses import LIMITED, UNHEARD
-from tocsin.wire import Delivery
+from tocsin.wire import Delivery, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Trial:
         state: before and after, in words.
         below_floor: whether a state ended below [limits] floor.
         history: who overlapped whom; None where nothing was meant to overlap.
+        responses: the answers, None for a request without one.
         delivery: how the requests were delivered, and how that was proved; None where nothing was to overlap.
         void: why the trial cannot count as clean, or "". An effect too many is one all the same.
     """
@@ -34,6 +35,7 @@ class Trial:
     state: tuple[str, str]
     below_floor: bool = False
     history: History | None = field(default=None, repr=False)
+    responses: tuple[Response | None, ...] = field(default=(), repr=False)
     delivery: Delivery | None = field(default=None, repr=False)
     void: str = ""
 

@@ -147,6 +147,7 @@ def _told(session: Session, shown: tuple[int, Reading], delivery: Delivery, befo
         state=(str(before), str(after)),
         below_floor=_below_floor(session, after),
         history=delivery.history,
+        responses=tuple(delivery.responses),
         delivery=delivery,
     )
     trial = replace(trial, void=delivery.void or _void(trial, delivery.responses))
@@ -207,6 +208,7 @@ def _judged(
         statuses=dict(sorted(Counter(_status(response) for response in responses).items())),
         state=(str(before), str(after)),
         below_floor=_below_floor(session, after),
+        responses=tuple(responses),
     )
 
 

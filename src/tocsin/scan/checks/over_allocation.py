@@ -16,6 +16,7 @@ from tocsin.scan._race import Experiment, Members, race
 from tocsin.scan._stage import Scene
 from tocsin.scan._trial import Trial
 from tocsin.scan._trials import control, sequential
+from tocsin.scan.oracles import AnswerClasses
 
 # How many requests more than the resource admits.
 _OVER = (15, 1, 10, 1, 5, 1)
@@ -84,15 +85,28 @@ def _above_floor(context: Context, scene: Scene) -> int:
     return capacity
 
 
+def _accepted(plan: Plan, trial: Trial, twin: Trial) -> int:
+    """How many members were answered as the twin's requests are that took effect.
+
+    A success that looks otherwise, as a 202 that says "busy" or "queued" does, has promised nothing yet.
+    """
+    in_turn, at_once = (
+        [response for response in of.responses if response is not None and plan.is_success(response.status)]
+        for of in (twin, trial)
+    )
+    return AnswerClasses().alike(in_turn, at_once) if in_turn else 0
+
+
 def _judge(plan: Plan, trial: Trial, twin: Trial) -> str:
     if trial.effects > trial.allowed:
         return "over_allocation"
     if trial.below_floor:
         return "below_floor"
     # A message that is older than the applied one is rightly answered 200 and ignored.
-    if trial.effects < trial.successes and twin.effects == twin.successes and plan.sequence is None:
-        return "lost_update"
-    return ""
+    if plan.sequence is not None or twin.effects != twin.successes:
+        return ""
+    # More than the resource admits may be told "yes" too, and be turned away later: a queue answers before it looks.
+    return "lost_update" if trial.effects < min(_accepted(plan, trial, twin), trial.allowed) else ""
 
 
 def _run(context: Context) -> Conclusion:
@@ -120,7 +134,7 @@ def _distinct(context: Context, accepted: Trial, *, until: float) -> Conclusion:
     facts |= _fit(context.plan, outcome.hit)
     return Conclusion(
         Verdict.VIOLATED,
-        Evidence(_summary(outcome.hit, outcome), facts, outcome.hit.history),
+        Evidence(_summary(context.plan, outcome.hit, outcome), facts, outcome.hit.history),
         severity=Severity.HIGH,
         effects=outcome.hit.effects,
         allowed_effects=outcome.hit.allowed,
@@ -162,13 +176,17 @@ def _fit(plan: Plan, hit: Trial) -> dict[str, Json]:
     return {"linearizable": {"model": "counter with floor", "fits": is_linearizable(calls, 0, hit.effects)}}
 
 
-def _summary(hit: Trial, outcome: Outcome) -> str:
+def _summary(plan: Plan, hit: Trial, outcome: Outcome) -> str:
     before, after = hit.state
     twin = "" if outcome.twin is None else f"One after the other, as many requests had {outcome.twin.effects}. "
     how = "at once" if hit.history is not None else "one after the other"
     found = f"{hit.members} distinct requests {how} had {hit.effects} effects; {hit.allowed} are allowed"
-    if outcome.what == "lost_update":
-        found = f"{hit.members} distinct requests at once: {hit.successes} were accepted, {hit.effects} took effect"
+    if outcome.what == "lost_update" and outcome.twin is not None:
+        answered = _accepted(plan, hit, outcome.twin)
+        found = (
+            f"{hit.members} distinct requests at once: {answered} were answered as accepted ones are, {hit.effects} "
+            "took effect"
+        )
     if outcome.what == "below_floor":
         found += ", and left the state below its floor"
     return f"{found} ({before}; then {after}). {twin}{outcome.came_back()}"

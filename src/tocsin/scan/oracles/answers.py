@@ -6,7 +6,7 @@ and a duplicate does not. What differs between the two (ids, times, random texts
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -45,6 +45,13 @@ class AnswerClasses:
             raise CannotTell("the answers: two new requests are answered differently, so a duplicate cannot be told")
         if self.look(duplicate) == self.accepted:
             raise CannotTell("the answers: a duplicate is answered as a new request is; give a [[state]] that is read")
+
+    def alike(self, accepted: Sequence[Response], others: Sequence[Response]) -> int:
+        """How many of the others look as one of those that were accepted, without what differs among these."""
+        first, *further = (_document(response) for response in accepted)
+        self.noise = tuple({path for other in further for path in differing(first, other) if path})
+        looks = {self.look(response) for response in accepted}
+        return sum(self.look(response) in looks for response in others)
 
     def saw(self, response: Response | None) -> None:
         """Count an answer, if it looks as that to a new request."""
