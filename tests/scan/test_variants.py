@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.scan.services.desk import Asked
+from tests.scan.services.desk import Asked, Desk
 from tests.scan.services.plans import plan
 from tests.scan.services.scanning import DUPLICATES, Scan, scan
 from tests.scan.services.stamped import (
@@ -47,6 +47,27 @@ def test_one_nonce_for_many_orders_is_found_where_the_nonce_is_the_identity() ->
 
     assert verdicts(found) == {"identical": "NOT_OBSERVED", "resigned": "NOT_OBSERVED", "same_nonce": "VIOLATED"}
     assert found.fact("also_sequential") is False
+
+
+class LooksForAnUnsignedNonce(LooksForTheNonce):
+    """The same, and the signature covers the body alone."""
+
+    def is_signed(self, asked: Asked) -> bool:
+        return Desk.is_signed(self, asked)
+
+
+def test_an_unsigned_nonce_that_nobody_looks_at_makes_no_two_orders_the_same() -> None:
+    found = scan(Desk(), DUPLICATES, signing=NONCE_UNSIGNED)
+
+    assert verdicts(found) == {"identical": "NOT_OBSERVED", "resigned": "NOT_OBSERVED", "same_nonce": "NOT_APPLICABLE"}
+    assert "the service does not go by the nonce" in found.fact("variants", "same_nonce", "reason")
+
+
+def test_an_unsigned_nonce_that_the_service_goes_by_is_raced() -> None:
+    found = scan(LooksForAnUnsignedNonce(), DUPLICATES, signing=NONCE_UNSIGNED)
+
+    assert verdicts(found)["same_nonce"] == "VIOLATED"
+    assert found.fact("variants", "same_nonce", "also_sequential") is False
 
 
 def test_every_variant_gets_its_share_of_a_short_time_and_a_correct_service_is_clean_in_all(

@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft
-from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._linear import is_linearizable, once_only
 from tocsin.scan._outcome import Outcome
 from tocsin.scan._plan import DELIVERY_ID, Plan
@@ -17,7 +18,7 @@ from tocsin.scan._race import Experiment, Members, race, worst
 from tocsin.scan._statistics import WANTED_IDENTICAL_BURSTS, upper_limit
 from tocsin.scan._template import INSTANT_NAMES, Template
 from tocsin.scan._trial import Trial
-from tocsin.scan._trials import ROOM, concurrent, confirm, control, room
+from tocsin.scan._trials import ROOM, concurrent, confirm, control, room, sequential
 
 # Half of all bursts have at most 6 members: few requests fit every worker, many find a window that few would miss.
 _SIZES = (20, 2, 10, 6, 16, 4)
@@ -31,13 +32,14 @@ _IDENTICAL_SHARE, _VARIANT_SHARE = 30, 4
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """One way of repeating a message: what a plan lacks for it, and a burst of it."""
+    """One way of repeating a message: what a plan lacks for it, a burst of it, and why it means nothing to a service."""
 
     name: str
     wanted: int
     share: float
     missing: Callable[[Plan], str]
     compose: Callable[[Context, int], Members]
+    unused: Callable[[Context], str] = lambda _: ""
 
 
 def _identical(context: Context, size: int) -> Members:
@@ -88,6 +90,20 @@ def _same_nonce_missing(plan: Plan) -> str:
     return ""
 
 
+def _same_nonce_unused(context: Context) -> str:
+    """Why one nonce for two operations means nothing to this service, or "".
+
+    Where the nonce is not what makes an operation, nobody has said that the service goes by it: it does if it turns away
+    a second one with the first one's, one after the other. Raises as a trial does.
+    """
+    if "nonce" in context.plan.identity:
+        return ""
+    pair = sequential(context.session, _same_nonce(context, ROOM).shots, allowed=1)
+    if pair.effects < ROOM:
+        return ""
+    return "the service does not go by the nonce: two operations with one, one after the other, both had their effect"
+
+
 def _signs_nonce(plan: Plan) -> bool:
     """Whether the nonce stands anywhere under the signature."""
     scheme, request = plan.scheme, plan.request
@@ -102,7 +118,9 @@ def _signs_nonce(plan: Plan) -> bool:
 _VARIANTS = (
     _Variant("identical", WANTED_IDENTICAL_BURSTS, _IDENTICAL_SHARE, lambda _: "", _identical),
     _Variant("resigned", _WANTED_VARIANT_BURSTS, _VARIANT_SHARE, _resigned_missing, _resigned),
-    _Variant("same_nonce", _WANTED_VARIANT_BURSTS, _VARIANT_SHARE, _same_nonce_missing, _same_nonce),
+    _Variant(
+        "same_nonce", _WANTED_VARIANT_BURSTS, _VARIANT_SHARE, _same_nonce_missing, _same_nonce, _same_nonce_unused
+    ),
 )
 
 
@@ -126,6 +144,9 @@ def _run(context: Context) -> Conclusion:
     until = context.share_ends()
     for place, variant in enumerate(variants):
         now = time.monotonic()
+        reasons[variant.name] = _unused(context, variant)
+        if reasons[variant.name]:
+            continue
         share = variant.share / sum(later.share for later in variants[place:])
         compose = partial(variant.compose, context)
         experiment = Experiment(
@@ -139,6 +160,13 @@ def _run(context: Context) -> Conclusion:
         )
         outcomes[variant.name] = race(context.session, experiment, until=now + share * (until - now))
     return _concluded(context.plan, accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
+
+
+def _unused(context: Context, variant: _Variant) -> str:
+    """Why a variant means nothing to the service, or "": what keeps from telling is met again by its bursts."""
+    with suppress(BudgetEnded, CannotTell, ServiceGone):
+        return variant.unused(context)
+    return ""
 
 
 def _captured(context: Context) -> Conclusion:
