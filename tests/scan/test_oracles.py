@@ -24,8 +24,11 @@ from tests.scan.services.oracled import (
     AnsweringTwice,
     AnswersAlike,
     AnswersAtRandom,
+    EchoesTwice,
     Notifies,
     NotifiesTwice,
+    SingleFlight,
+    SingleFlightOfFewWords,
     Written,
     WrittenTwice,
 )
@@ -79,6 +82,20 @@ def test_answers_that_look_as_those_to_a_new_request_are_counted_where_nothing_c
     assert shown(Answering(), ANSWERS, DUPLICATES).finding.verdict is Verdict.NOT_OBSERVED
     found = shown(AnsweringTwice(), ANSWERS, DUPLICATES)
     assert found.finding.verdict is Verdict.VIOLATED
+
+
+def test_copies_that_all_get_the_answer_of_one_execution_are_one_effect() -> None:
+    found = shown(SingleFlight(), ANSWERS, DUPLICATES)
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert {burst.effects for burst in found.bursts if not burst.void} == {1}
+    assert any(burst.history.statuses()["200"] > 1 for burst in found.bursts)
+
+
+@pytest.mark.parametrize("desk", [SingleFlightOfFewWords, EchoesTwice])
+def test_answers_to_copies_that_say_nothing_of_their_execution_leave_it_open(desk: type[Desk]) -> None:
+    finding = shown(desk(), ANSWERS, DUPLICATES).finding
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "nobody can tell one execution from several" in finding.evidence.summary
 
 
 @pytest.mark.parametrize(
@@ -324,6 +341,25 @@ def test_an_answer_that_is_no_json_is_looked_at_as_text() -> None:
     assert classes.seen == 1
     with pytest.raises(CannotTell, match="was not answered"):
         AnswerClasses().learn(None, answer("a"), answer("b"))
+
+
+def test_an_answer_told_again_is_the_same_execution_and_one_without_a_text_of_its_own_is_in_doubt() -> None:
+    classes = AnswerClasses()
+    told = '{{"status": "processed", "receipt": "r-{0}"}}'
+    classes.learn(answer(told.format("8c6ba1ee5c3b")), answer(told.format("deadbeefde4d")), answer("{}"))
+    classes.saw_at_once([answer(told.format("111111111a11"))] * 3 + [answer("{}"), None], "aaaaa")
+    assert classes.counted() == 1
+
+    few = AnswerClasses()
+    few.learn(answer('{"n": 1}'), answer('{"n": 2}'), answer("{}"))
+    few.saw_at_once([answer('{"n": 3}'), answer('{"n": 4}'), answer("{}")], "aab")
+    assert few.counted() == 2
+    few.saw_at_once([answer('{"n": 5}'), answer('{"n": 5}')], "ab")
+    assert few.counted() == 4
+    few.saw_at_once([answer('{"n": 5}'), answer('{"n": 5}')], "aa")
+    with pytest.raises(CannotTell, match="in the same octets"):
+        few.counted()
+    assert few.counted() == 6
 
 
 @pytest.fixture(scope="module")

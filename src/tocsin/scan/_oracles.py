@@ -38,4 +38,4 @@ def learn_answers(session: Session, stage: Stage) -> None:
     responses = [session.send(shot) for shot in (one, other, one)]
     session.assume(len(responses))
     first, second, duplicate = responses
-    session.answers.learn(first, second, duplicate)
+    session.answers.learn(first, second, duplicate, asked=one.raw)

@@ -175,8 +175,9 @@ class Sending:
             delivery = deliver(burst, self.addresses[""], rng=self.rng, nodes=self._nodes())
         except DeliveryError as error:
             raise self._has_gone(error) from None
-        for response in delivery.responses:
-            self.answers.saw(response)
+        named = self.plan.identity
+        operations = [tuple(shot.draft.values.get(name) for name in named) for shot in shots]
+        self.answers.saw_at_once(delivery.responses, operations)
         if delivery.gate_opened_ns is None:
             # Not one request was completed.
             self.spent.unread -= len(shots)

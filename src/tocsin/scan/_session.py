@@ -47,7 +47,7 @@ class Session(Sending):
         if state.request is not None:
             return read_endpoint(state, self.ask(state.request, draft))
         if isinstance(state.source, Answers):
-            return Decimal(self.answers.seen)
+            return Decimal(self.answers.counted())
         return self.readers[state.source](state, {**draft.values, **self.composer.always})
 
     def read(self, drafts: Sequence[Draft], states: Sequence[State] = ()) -> Reading:

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.scan.services.desk import Answer, Desk
+from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked, Window
 
 
@@ -92,6 +92,60 @@ class Answering(Desk):
 
 class AnsweringTwice(Unlocked, Answering):
     """Looks, then writes."""
+
+
+class SingleFlight(Answering):
+    """Copies that come while the first one is at work get its answer; only the first one takes a piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window()
+        self.flights: dict[str, Flight] = {}
+
+    def signed(self, asked: Asked) -> Answer:
+        name = asked.document["order_id"]
+        with self.lock:
+            flight = self.flights.get(name)
+            leads = flight is None
+            if flight is None:
+                flight = self.flights[name] = Flight()
+        if leads:
+            self.window.meet()
+            flight.answer = super().signed(asked)
+            with self.lock:
+                del self.flights[name]
+            flight.over.set()
+        else:
+            self.window.meet()
+            flight.over.wait(10)
+        return flight.answer
+
+    def one_at_a_time(self) -> Any:
+        return contextlib.nullcontext()
+
+
+class Flight:
+    """One execution, and whoever waits for it."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.answer = Answer(0)
+
+
+class SingleFlightOfFewWords(SingleFlight):
+    """The same without a word that is one execution's own."""
+
+    def accepted(self) -> Answer:
+        return Answer(200, {"status": "processed", "at": "2026-01-31T12:00:00Z"})
+
+
+class EchoesTwice(Unlocked):
+    """Looks, then writes; every answer names the order, which is no execution's own."""
+
+    def signed(self, asked: Asked) -> Answer:
+        answer = super().signed(asked)
+        named = {"status": "processed", "order": asked.document["order_id"]}
+        return Answer(200, named) if answer == self.accepted() else answer
 
 
 class AnswersAlike(Answering):

@@ -32,7 +32,7 @@ _IDENTICAL_SHARE, _VARIANT_SHARE = 30, 4
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """One way of repeating a message: what a plan lacks for it, a burst of it, and why it means nothing to a service."""
+    """One way of repeating a message: what a plan lacks for it, a burst of it, and why a service does not care."""
 
     name: str
     wanted: int
@@ -93,8 +93,8 @@ def _same_nonce_missing(plan: Plan) -> str:
 def _same_nonce_unused(context: Context) -> str:
     """Why one nonce for two operations means nothing to this service, or "".
 
-    Where the nonce is not what makes an operation, nobody has said that the service goes by it: it does if it turns away
-    a second one with the first one's, one after the other. Raises as a trial does.
+    Where the nonce is not what makes an operation, nobody has said that the service goes by it: it does if it turns
+    away a second one with the first one's, one after the other. Raises as a trial does.
     """
     if "nonce" in context.plan.identity:
         return ""

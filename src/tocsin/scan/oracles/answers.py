@@ -1,12 +1,15 @@
 """The answers themselves, where a service has nothing to read: does one look as that to a new request does? PURE.
 
 Rule: weaker than any state, and used only where the control shows that it tells something: two new requests look alike,
-and a duplicate does not. What differs between the two (ids, times, random texts) is left out of the look.
+and a duplicate does not. What differs between the two (ids, times, random texts) is left out of the look. Whoever answers
+copies that come at once out of one execution (single flight) gives them the same octets: these count once where each
+execution tells a random text of its own, and tell nothing where it does not.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -23,6 +26,9 @@ _RANDOM = re.compile(
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"
     r"|\b[0-9a-fA-F]{16,}\b|\b\d{10,}\b"
 )
+# What two executions do not have in common by chance, as they may have an instant or a number: letters and digits.
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]*")
+_TOKEN = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{12,}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -32,9 +38,21 @@ class AnswerClasses:
     noise: tuple[Path, ...] = ()
     accepted: Look | None = None
     seen: int = field(default=0)
+    has_tokens: bool = False
+    _bodies: set[bytes] = field(default_factory=set)
+    _doubted: bool = False
 
-    def learn(self, first: Response | None, second: Response | None, duplicate: Response | None) -> None:
-        """Learn from two new requests and a duplicate of the first. Raises CannotTell if they tell nothing."""
+    def learn(
+        self, first: Response | None, second: Response | None, duplicate: Response | None, *, asked: bytes = b""
+    ) -> None:
+        """Learn from two new requests and a duplicate of the first. Raises CannotTell if they tell nothing.
+
+        Args:
+            first: the answer to a new request,
+            second: to another one,
+            duplicate: and to the first one again.
+            asked: the first request, whose texts an answer may repeat: they are no execution's own.
+        """
         if first is None or second is None or duplicate is None:
             raise CannotTell("the answers: a request of the control was not answered")
         one, other = _document(first), _document(second)
@@ -45,6 +63,7 @@ class AnswerClasses:
             raise CannotTell("the answers: two new requests are answered differently, so a duplicate cannot be told")
         if self.look(duplicate) == self.accepted:
             raise CannotTell("the answers: a duplicate is answered as a new request is; give a [[state]] that is read")
+        self.has_tokens = bool(_tokens(first.body) - _tokens(second.body) - _tokens(asked))
 
     def alike(self, accepted: Sequence[Response], others: Sequence[Response]) -> int:
         """How many of the others look as one of those that were accepted, without what differs among these."""
@@ -55,8 +74,36 @@ class AnswerClasses:
 
     def saw(self, response: Response | None) -> None:
         """Count an answer, if it looks as that to a new request."""
-        if response is not None and self.accepted is not None:
-            self.seen += self.look(response) == self.accepted
+        if response is None or self.accepted is None or self.look(response) != self.accepted:
+            return
+        if self.has_tokens and response.body in self._bodies:
+            return  # told again, of the same execution
+        self._bodies.add(response.body)
+        self.seen += 1
+
+    def saw_at_once(self, responses: Sequence[Response | None], operations: Sequence[Hashable]) -> None:
+        """The same for a burst, with the operation that each member asked for."""
+        before = self.seen
+        for response in responses:
+            self.saw(response)
+        alike = Counter(
+            (operation, response.body)
+            for operation, response in zip(operations, responses, strict=True)
+            if response is not None and self.look(response) == self.accepted
+        )
+        # None of them has said which execution it tells of.
+        self._doubted |= not self.has_tokens and self.seen > before and max(alike.values()) > 1
+
+    def counted(self) -> int:
+        """How many answers have looked so. Raises CannotTell, once, if the last burst cannot be told."""
+        if self._doubted:
+            self._doubted = False
+            raise CannotTell(
+                "the answers: copies of one message that came at once were answered as a new one is, all in the same "
+                "octets; without a text in them that each execution makes anew, nobody can tell one execution from "
+                "several: give a [[state]] that is read"
+            )
+        return self.seen
 
     def look(self, response: Response) -> Look:
         """The status, and the body without what is different each time."""
@@ -74,6 +121,11 @@ def _document(response: Response) -> Json:
     except (ValueError, RecursionError):
         return None
     return found
+
+
+def _tokens(octets: bytes) -> set[str]:
+    """The texts that nobody makes twice: long ones of letters and digits that are no instant."""
+    return set(_TOKEN.findall(_INSTANT.sub(" ", octets.decode("utf-8", "replace"))))
 
 
 def _masked(document: Json, path: Path) -> Json:
