@@ -6,7 +6,7 @@ from tests.scan.services.coupons import WITHDRAWN, Coupons, Fickle, Redeems
 from tests.scan.services.desk import Desk
 from tests.scan.services.scanning import LIMITS, Scan, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _mixed
+from tocsin.scan import _bursts, _mixed
 
 MIXED = "POST /withdraw"
 
@@ -14,7 +14,7 @@ MIXED = "POST /withdraw"
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch, brisk: None) -> None:  # noqa: ARG001  a fixture used for what it does
     monkeypatch.setattr(_mixed, "_WANTED_BURSTS", 6)
-    monkeypatch.setattr(_mixed, "_HOW_LONG_IT_STANDS_S", 0.01)
+    monkeypatch.setattr(_bursts, "_STANDS_S", 0.01)
 
 
 def raced(desk: Desk, **changed: object) -> Scan:

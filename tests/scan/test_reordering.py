@@ -7,10 +7,13 @@ from tests.scan.services.documents import (
     LooksThenWrites,
     ShowsItLate,
     TakesNoGap,
+    WorksThemOff,
     WritesWhateverComes,
 )
 from tests.scan.services.scanning import LIMITS, Scan, scan
 from tocsin.findings import Severity, Verdict
+from tocsin.scan import _bursts
+from tocsin.scan._errors import BudgetEnded
 from tocsin.scan.checks import reordering
 
 CHECK = "reordering"
@@ -19,7 +22,7 @@ CHECK = "reordering"
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch, brisk: None) -> None:  # noqa: ARG001  a fixture used for what it does
     monkeypatch.setattr(reordering, "_WANTED_BURSTS", 12)
-    monkeypatch.setattr(reordering, "_HOW_LONG_IT_STANDS_S", 0.01)
+    monkeypatch.setattr(_bursts, "_STANDS_S", 0.01)
 
 
 def numbered(desk: Desk, **changed: object) -> Scan:
@@ -94,8 +97,37 @@ def test_a_number_that_shows_late_is_no_proof_and_would_be_one_without_the_secon
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "went from 1 to 2 while nothing was sent" in finding.evidence.summary
 
-    monkeypatch.setattr(reordering._Asked, "_stands", lambda *_: None)
+    monkeypatch.setattr(reordering, "moved_later", lambda *_, members: None)  # noqa: ARG005  a name of the call
     assert numbered(ShowsItLate()).finding.verdict is Verdict.VIOLATED
+
+
+APPLIED = {"request": "GET /versions/{{item}}", "pointer": "/version", "settle_ms": 5}
+
+
+def test_messages_that_are_worked_off_one_by_one_are_waited_for_and_would_be_a_finding_after_one_more_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reordering, "_SIZES", (6,))
+    slow = {"sequence": {"variable": "seq", "applied": APPLIED}}
+    finding = numbered(WorksThemOff(), **slow).finding
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "while nothing was sent: effects arrive later than settle_ms says" in finding.evidence.summary
+
+    monkeypatch.setattr("tocsin.scan._bursts.math.ceil", lambda _: 1)
+    assert numbered(WorksThemOff(), **slow).finding.verdict is Verdict.VIOLATED
+
+
+def test_a_hit_that_the_budget_leaves_unconfirmed_is_no_clean_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise BudgetEnded("the budget is used up")
+
+    original = _bursts.moved_later
+    monkeypatch.setattr(
+        reordering, "moved_later", lambda session, _, *rest, **of: original(session, ended, *rest, **of)
+    )
+    finding = numbered(LooksThenWrites()).finding
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.evidence.summary.endswith("whether later effects undo that: the budget is used up")
 
 
 def test_ignored_older_messages_are_no_lost_updates_of_over_allocation() -> None:

@@ -14,6 +14,7 @@ from tests.scan.services.scanning import scan
 from tocsin.findings import Verdict
 from tocsin.guard import Guard, Signed, Transaction, json_pointer, sequence
 from tocsin.guard.stores.sqlite import SQLiteStore
+from tocsin.scan import _bursts
 from tocsin.scan.checks import reordering
 from tocsin.signing import KeyRing, Secret, preset
 
@@ -65,7 +66,7 @@ class Sink(Desk):
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch, brisk: None) -> None:  # noqa: ARG001  a fixture used for what it does
     monkeypatch.setattr(reordering, "_WANTED_BURSTS", 6)
-    monkeypatch.setattr(reordering, "_HOW_LONG_IT_STANDS_S", 0.01)
+    monkeypatch.setattr(_bursts, "_STANDS_S", 0.01)
 
 
 def test_once_only_is_no_order_and_the_scan_finds_that(tmp_path: Path) -> None:

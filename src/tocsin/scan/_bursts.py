@@ -4,10 +4,12 @@ Rule: as for every race. The first hit ends it and is repeated only for its rate
 and slower, and never counts as clean.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tocsin.findings import Bound, Json
 from tocsin.history import History
@@ -15,13 +17,18 @@ from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._statuses import LIMITED
 from tocsin.scan._styles import answer_gap_us
 from tocsin.scan._trials import unheard_fault
 from tocsin.wire import Delivery, Response
 
+Shown = TypeVar("Shown")
+
 LEAST_MEMBERS = 2
+# How long it takes at least until somebody else's write shows on a busy service.
+_STANDS_S = 0.3
 FIRST_SERVER_ERROR = 500  # RFC 9110 section 15.6
 
 
@@ -182,6 +189,36 @@ def delivered(
         # Which answers lone requests get is not known here, so that none tells of overlap by itself.
         session.rotation.delivered(style, len(shots), answer_gap_us(delivery.history, delivery.history.statuses()))
     return delivery
+
+
+def moved_later(session: Session, look: Callable[[], Shown], shown: Shown, *, members: int) -> Shown | None:
+    """Whether what a hit rests on is where it stays: its members may be worked off one after the other still.
+
+    Args:
+        session: waits.
+        look: reads it again.
+        shown: what was read once effects should have arrived.
+        members: how many requests may still have to take effect, each of them for `settle_ms`.
+
+    Returns:
+        What it has become, None if it has not moved.
+
+    Raises:
+        CannotTell: a budget ended before that was known.
+    """
+    settle_s = session.plan.settle_s
+    step_s = max(_STANDS_S, settle_s)
+    looks = max(1, math.ceil(members * settle_s / step_s))
+    try:
+        for _ in range(looks):
+            session.wait(step_s)
+            still = look()
+            if still != shown:
+                return still
+    except BudgetEnded as ended:
+        # Not clean, and not proof either.
+        raise CannotTell(f"a burst hit, and before it was known whether later effects undo that: {ended}") from None
+    return None
 
 
 def size_of(size: int, gentle: int) -> int:

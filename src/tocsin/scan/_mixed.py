@@ -12,7 +12,7 @@ from itertools import permutations
 from typing import TypeAlias
 
 from tocsin.findings import Json
-from tocsin.scan._bursts import Seen, Tally, delivered, until_hit
+from tocsin.scan._bursts import Seen, Tally, delivered, moved_later, until_hit
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
@@ -28,7 +28,6 @@ Outcome: TypeAlias = tuple[Decimal, ...]
 _WANTED_BURSTS = 59
 # Each order is played twice: one that ends differently the second time is no measure of anything.
 _ROUNDS = 2
-_HOW_LONG_IT_STANDS_S = 0.3
 _NAMES = ("operation", "mixed")
 
 
@@ -91,9 +90,9 @@ class MixedRace:
         return _moved(before, self._context.session.read([draft]))
 
     def _stands(self, draft: Draft, before: Reading, outcome: Outcome) -> None:
-        self._context.session.wait(_HOW_LONG_IT_STANDS_S)
-        still = _moved(before, self._context.session.read([draft]))
-        if still != outcome:
+        session = self._context.session
+        still = moved_later(session, lambda: _moved(before, session.read([draft])), outcome, members=len(_NAMES))
+        if still is not None:
             raise CannotTell(
                 f"the state moved after it had settled ({self._told(outcome)}; then {self._told(still)}): somebody "
                 "else writes, or effects arrive later than settle_ms says"

@@ -76,6 +76,33 @@ class TakesNoGap(Documents):
         return super().signed(asked)
 
 
+class WorksThemOff(Documents):
+    """Puts every message in a queue; each look at the number comes after one more of them, the second oldest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued: dict[str, list[dict[str, Any]]] = {}
+        self.is_new_queue = True
+
+    def signed(self, asked: Asked) -> Answer:
+        message = asked.document
+        with self.lock:
+            self.queued.setdefault(message["item"], []).append(message)
+            self.is_new_queue = True
+        return Answer(202)
+
+    def read(self, asked: Asked) -> Answer:
+        with self.lock:
+            queue = self.queued.get(asked.path.rpartition("/")[2])
+            if asked.path.startswith("/versions/") and queue:
+                queue.sort(key=lambda message: int(message["seq"]))
+                message = queue.pop(self.is_new_queue and len(queue) > 1)
+                self.is_new_queue = False
+                if self.is_newer(message):
+                    self.write(message)
+        return super().read(asked)
+
+
 class ShowsItLate(Documents):
     """After an older message, the number that is shown is that one's for two reads, and then the newer one again."""
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 
 from tocsin.findings import Evidence, Json, Severity, Verdict
 from tocsin.history import History
-from tocsin.scan._bursts import Seen, Tally, delivered, size_of, too_few_answered, until_hit
+from tocsin.scan._bursts import Seen, Tally, delivered, moved_later, size_of, too_few_answered, until_hit
 from tocsin.scan._check import Check, Conclusion, Context, Cost
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
@@ -18,7 +19,6 @@ _WANTED_BURSTS = 59
 _SIZES = (6, 2, 10, 4, 16, 2)
 # Whoever keeps the last number per process shows it on one of a few connections only.
 _ROUNDS = 4
-_HOW_LONG_IT_STANDS_S = 0.3
 
 
 def _missing(plan: Plan) -> str:
@@ -63,6 +63,7 @@ class _Asked:
         self.rule: SequenceRule = context.plan.sequence
         self._context = context
         self._bursts = 0
+        self._has_hit = False
 
     def in_order(self) -> dict[str, Json]:
         """The control: each message of an ordered pair is accepted and shows. Raises CannotTell if not."""
@@ -85,7 +86,7 @@ class _Asked:
         second, applied = self._sent(older)
         undone = took_newer and applied < self._number(newer)
         if undone:
-            self._stands(older, applied)
+            self._stands(older, applied, members=2)
         return {
             "newer": int(self._number(newer)),
             "older": int(self._number(older)),
@@ -106,7 +107,9 @@ class _Asked:
         highest = max(accepted, default=applied)
         hit = ""
         if applied < highest:
-            self._stands(drafts[0], applied)
+            # A repetition only tells how often it comes.
+            self._stands(drafts[0], applied, members=1 if self._has_hit else size)
+            self._has_hit = True
             hit = f"{len(accepted)} were accepted, the highest with number {highest:f}, and {applied:f} is applied"
         void = "" if hit else delivery.void or too_few_answered(delivery)
         if not void and not accepted:
@@ -147,11 +150,11 @@ class _Asked:
         self._context.session.settle()
         return self._context.session.look(self.rule.applied, draft)
 
-    def _stands(self, draft: Draft, applied: Decimal) -> None:
+    def _stands(self, draft: Draft, applied: Decimal, *, members: int) -> None:
         """Make sure that the number is where it stays: a later message may still be on its way."""
-        self._context.session.wait(_HOW_LONG_IT_STANDS_S)
-        still = self._context.session.look(self.rule.applied, draft)
-        if still != applied:
+        session = self._context.session
+        still = moved_later(session, partial(session.look, self.rule.applied, draft), applied, members=members)
+        if still is not None:
             raise CannotTell(
                 f"{self.rule.applied.name} went from {applied:f} to {still:f} while nothing was sent: effects arrive "
                 "later than settle_ms says, or somebody else writes"

@@ -1,9 +1,9 @@
 """The answers themselves, where a service has nothing to read: does one look as that to a new request does? PURE.
 
 Rule: weaker than any state, and used only where the control shows that it tells something: two new requests look alike,
-and a duplicate does not. What differs between the two (ids, times, random texts) is left out of the look. Whoever answers
-copies that come at once out of one execution (single flight) gives them the same octets: these count once where each
-execution tells a random text of its own, and tell nothing where it does not.
+and a duplicate does not. What differs between the two (ids, times, random texts) is left out of the look. Whoever
+answers copies that come at once out of one execution (single flight) gives them the same octets: these count once where
+each execution tells a random text of its own, and tell nothing where it does not.
 """
 
 import json
