@@ -5,6 +5,7 @@ import pytest
 from tests.scan.services.accounts import (
     BOTH,
     Accounts,
+    FloatAccounts,
     LosesMoney,
     Pieces,
     TwoWrites,
@@ -37,6 +38,13 @@ def test_readers_that_see_the_sum_at_every_moment_leave_a_bound_and_the_reads_th
     assert found.finding.bound is not None
     assert found.finding.bound.trials >= 6
     assert "reads overlapped a request in flight" in found.finding.evidence.summary
+
+
+def test_what_binary_floats_make_of_a_sum_breaks_nothing() -> None:
+    desk = FloatAccounts()
+    found = read(desk)
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert desk.has_been_off
 
 
 def test_a_reader_between_two_writes_of_one_transfer_is_proof_and_afterwards_it_holds_again() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.scan.services.plans import plan
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
+from tocsin.scan._number import difference, parsed, total
 from tocsin.scan._oracle import Reading, extracted, read_states
 from tocsin.scan._plan import State
 from tocsin.wire import Response
@@ -45,6 +46,36 @@ def test_a_change_that_no_number_of_effects_makes_is_not_guessed_at(per_effect: 
     oracle = states(per_effect)
     with pytest.raises(CannotTell, match=r"\[\[state\]\] s0 went from 0 to .*wanted a whole number of at least 0"):
         reading(oracle, after).effects_since(reading(oracle, "0"))
+
+
+def floats(of: tuple[State, ...], *values: float) -> Reading:
+    return Reading(of, tuple(parsed(value) for value in values))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effects"), [(100.0, 100.0 - 9.99 - 9.99, 2), (9.99, 0.0, 1), (1e6, 1e6, 0)]
+)
+def test_what_binary_floats_make_of_a_difference_is_no_part_of_an_effect(
+    before: float, after: float, effects: int
+) -> None:
+    oracle = states(-9.99)
+    assert floats(oracle, after).effects_since(floats(oracle, before)) == effects
+    with pytest.raises(CannotTell, match="wanted a whole number"):
+        floats(oracle, after - 0.01).effects_since(floats(oracle, before))
+
+
+def test_a_float_that_lies_below_its_floor_by_arithmetic_alone_does_not() -> None:
+    oracle = states(-0.1)
+    assert not floats(oracle, 0.3 - 0.1 - 0.1 - 0.1).below(0)
+    assert floats(oracle, -0.1).below(0)
+    assert floats(oracle, 0.1 + 0.2).effects_above(0) == 3
+
+
+def test_a_text_and_an_integer_are_exact_and_a_sum_is_as_exact_as_its_least_exact_part() -> None:
+    most = Decimal("12345678901.23")
+    assert difference(parsed("12345678901.24"), parsed(str(most))) == Decimal("0.01")
+    assert difference(total([parsed("0.1"), parsed(10**10)]), Decimal(10**10)) == Decimal("0.1")
+    assert difference(total([parsed(0.1), parsed(10**12)]), Decimal(10**12)) == 0
 
 
 def test_a_reading_shows_itself_by_the_names_of_its_states() -> None:

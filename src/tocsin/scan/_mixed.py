@@ -16,6 +16,7 @@ from tocsin.scan._bursts import Seen, Tally, delivered, moved_later, until_hit
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import CannotTell
+from tocsin.scan._number import difference
 from tocsin.scan._oracle import Reading
 from tocsin.scan._plan import DELIVERY_ID, Mix
 from tocsin.scan._statuses import LIMITED
@@ -116,7 +117,7 @@ def _shot(context: Context, mixed: Mix, draft: Draft) -> Shot:
 
 
 def _moved(before: Reading, after: Reading) -> Outcome:
-    return tuple(new - old for old, new in zip(before.values, after.values, strict=True))
+    return tuple(difference(new, old) for old, new in zip(before.values, after.values, strict=True))
 
 
 def _void(delivery: Delivery) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
+from tocsin.scan._number import difference, total
 from tocsin.scan._plan import RequestTemplate, State
 from tocsin.signing import PointerError, parse_json, resolve
 from tocsin.wire import Response
@@ -28,7 +29,7 @@ class Reading:
         """How many effects lie between. Raises CannotTell if a state moved as no effects would."""
         most = Decimal(0)
         for state, old, new in zip(self.states, before.values, self.values, strict=True):
-            effects = (new - old) / state.per_effect
+            effects = difference(new, old) / state.per_effect
             if effects < 0 or effects != effects.to_integral_value():
                 raise CannotTell(
                     f"[[state]] {state.name} went from {old:f} to {new:f}, {effects:f} effects of "
@@ -53,7 +54,7 @@ class Reading:
     def effects_above(self, floor: int) -> int | None:
         """How many effects fit before a state that effects lower reaches the floor; None if there is no such state."""
         fitting = [
-            int((floor - value) / state.per_effect)
+            int(difference(Decimal(floor), value) / state.per_effect)
             for state, value in zip(self.states, self.values, strict=True)
             if state.per_effect < 0
         ]
@@ -62,7 +63,8 @@ class Reading:
     def below(self, floor: int) -> bool:
         """Whether a state that effects lower has gone below its floor."""
         return any(
-            state.per_effect < 0 and value < floor for state, value in zip(self.states, self.values, strict=True)
+            state.per_effect < 0 and difference(value, Decimal(floor)) < 0
+            for state, value in zip(self.states, self.values, strict=True)
         )
 
     def __str__(self) -> str:
@@ -92,4 +94,4 @@ def extracted(response: Response, pointer: str, request: RequestTemplate) -> str
 def _summed(state: State, drafts: Sequence[Draft], look: Look) -> Decimal:
     names = state.names
     distinct = {tuple(draft.values.get(name) for name in sorted(names)): draft for draft in drafts}
-    return sum((look(state, draft) for draft in distinct.values()), Decimal(0))
+    return total(look(state, draft) for draft in distinct.values())

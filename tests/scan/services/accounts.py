@@ -20,7 +20,7 @@ class Accounts(Desk):
 
     def __init__(self) -> None:
         super().__init__(stock=100_000)
-        self.balances = {"alice": 600, "bob": 400}
+        self.balances: dict[str, float] = {"alice": 600, "bob": 400}
         self.read_since = threading.Event()
 
     def take(self, order: Any) -> None:
@@ -40,6 +40,24 @@ class Accounts(Desk):
             found = dict(self.balances)
         self.read_since.set()
         return Answer(200, found)
+
+
+class FloatAccounts(Accounts):
+    """Tenths, as binary floats: to the last bit, the sum is not always 1000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.balances = {"alice": 1000.0, "bob": 0.0}
+        self.has_been_off = False
+
+    def move(self, account: str, amount: int) -> None:
+        with self.lock:
+            self.balances[account] += amount / 10
+
+    def read(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.has_been_off |= sum(self.balances.values()) != 1000
+            return super().read(asked)
 
 
 class TwoWrites(Accounts):

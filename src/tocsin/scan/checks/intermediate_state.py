@@ -11,6 +11,7 @@ from tocsin.scan._bursts import LEAST_MEMBERS, Seen, delivered, distinct, size_o
 from tocsin.scan._check import Check, Conclusion, Context, Cost
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._number import difference, total
 from tocsin.scan._plan import Invariant, Plan, State
 from tocsin.scan._readers import Look, Observation, observe, reading
 from tocsin.scan._trials import control
@@ -173,7 +174,7 @@ def _sum(seen: Observation) -> Decimal | None:
         numbers = [read_endpoint(_at(seen.invariant, pointer), seen.response) for pointer in seen.invariant.sum_of]
     except CannotTell:
         return None
-    return sum(numbers, Decimal(0))
+    return total(numbers)
 
 
 def _at(invariant: Invariant, pointer: str) -> State:
@@ -191,7 +192,7 @@ def _at(invariant: Invariant, pointer: str) -> State:
 
 def _breaks(seen: Observation) -> bool:
     found = _sum(seen)
-    return found is not None and found != seen.invariant.equals
+    return found is not None and difference(found, seen.invariant.equals) != 0
 
 
 def _told(seen: Observation) -> str:

@@ -8,11 +8,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
 from tocsin.scan._errors import CannotTell
+from tocsin.scan._number import parsed
 from tocsin.scan._plan import Query, State
 
 _WITHIN_S = 5.0
@@ -101,10 +102,7 @@ def _number(state: State, rows: list[Sequence[object]]) -> Decimal:
         raise CannotTell(f"[[state]] {state.name}: wanted one row with one number")
     found = rows[0][0]
     if isinstance(found, (int, float, str, Decimal)) and not isinstance(found, bool):
-        try:
-            number = Decimal(str(found))
-        except InvalidOperation:
-            number = Decimal("NaN")
+        number = parsed(found)
         if number.is_finite():
             return number
     raise CannotTell(f"[[state]] {state.name}: the row holds no number")
