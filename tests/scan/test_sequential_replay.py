@@ -130,6 +130,34 @@ def test_no_replay_is_sent_once_its_timestamp_is_too_old_to_be_accepted() -> Non
     assert found.fact("longest_wait_s") <= 0.4
 
 
+class ReadsStaleOnce(Desk):
+    """The second read after a number of orders shows the stock as it was before the last of them."""
+
+    def __init__(self, at_order: int) -> None:
+        super().__init__()
+        self.at_order = at_order
+
+    def read(self, asked: Asked) -> Answer:
+        answer = super().read(asked)
+        with self.lock:
+            if len(self.orders_asked()) == self.at_order and self.is_second_read():
+                assert isinstance(answer.document, dict)
+                return Answer(200, {"stock": answer.document["stock"] + 1})
+        return answer
+
+    def is_second_read(self) -> bool:
+        """Whether one read has followed the last order: this one is what the next trial begins with."""
+        reads = [asked.method == "GET" for asked in self.asked[-3:]]
+        return reads == [False, True, True]
+
+
+def test_a_read_that_shows_an_older_state_makes_no_second_effect() -> None:
+    # The control, two that ask for room, two blocks of nine and three, and the message that is replayed after waits.
+    finding = replayed(ReadsStaleOnce(at_order=16)).finding
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "the state moved between two replays (stock = 4; then stock = 5)" in finding.evidence.summary
+
+
 def test_a_limiter_that_turns_replays_away_is_no_memory() -> None:
     finding = replayed(LimitedById(1)).finding
 

@@ -119,7 +119,7 @@ def _of_one(context: Context, began: float) -> Iterator[_Step]:
     if not through:
         raise CannotTell(f"a rate limiter turned all {trial.members} replays away")
     yield _Step(f"{_REPLAYS} replays on new connections", through, 1 + trial.effects, state=trial.state, again=again)
-    yield from _replayed_later(context, shot, began, effects=1)
+    yield from _replayed_later(context, shot, began, effects=1, after=trial.state[1])
 
 
 def _message(context: Context) -> Shot:
@@ -176,10 +176,10 @@ def _waits(context: Context, began: float) -> Iterator[_Step]:
     accepted = sequential(context.session, [shot], allowed=1)
     if not accepted.effects:
         raise CannotTell(f"a message to replay later was answered {', '.join(accepted.statuses)} and had no effect")
-    yield from _replayed_later(context, shot, began, effects=accepted.effects)
+    yield from _replayed_later(context, shot, began, effects=accepted.effects, after=accepted.state[1])
 
 
-def _replayed_later(context: Context, shot: Shot, began: float, *, effects: int) -> Iterator[_Step]:
+def _replayed_later(context: Context, shot: Shot, began: float, *, effects: int, after: str) -> Iterator[_Step]:
     session = context.session
     started = time.monotonic()
     until = min(context.until, started + _WAITING_SHARE_OF_SCAN * context.plan.budget.seconds)
@@ -190,6 +190,12 @@ def _replayed_later(context: Context, shot: Shot, began: float, *, effects: int)
         if context.plan.scheme.has_timestamp and waited_s > context.plan.scheme.tolerance_past_s:
             return
         trial = sequential(session, [shot], allowed=0)
+        before, after = after, trial.state[1]
+        if trial.state[0] != before:
+            raise CannotTell(
+                f"the state moved between two replays ({before}; then {trial.state[0]}): effects arrive later than "
+                "settle_ms says, reads are sometimes stale, or somebody else writes"
+            )
         again = ""
         if trial.effects:
             confirm(session, [shot.draft], trial)
