@@ -133,6 +133,40 @@ def test_a_server_error_at_a_well_signed_message_is_found() -> None:
     assert "/id missing (500)" in finding.evidence.summary
 
 
+class FailsTwice(Failing):
+    """Fails at two bodies of every oddness, and at no third one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = 0
+
+    def fails_at(self, asked: Asked) -> bool:
+        self.failed += asked.body == b"7"
+        return asked.body == b"7" and self.failed < 3
+
+
+def test_a_server_error_that_comes_twice_of_three_times_is_no_finding() -> None:
+    shop = FailsTwice()
+    assert ask(CHECK, shop).verdict is Verdict.NOT_OBSERVED
+    assert shop.failed == 3
+
+
+def test_where_honest_messages_fail_beside_odd_ones_nothing_is_told_of_these() -> None:
+    class FailsAtWhatFollows(Failing):
+        """Fails at numbers, and at the order after each of them."""
+
+        has_failed = False
+
+        def fails_at(self, asked: Asked) -> bool:
+            fails = asked.body == b"7" or (self.has_failed and asked.body.startswith(b"{"))
+            self.has_failed = asked.body == b"7" and sum(one.body == b"7" for one in self.asked) > 1
+            return fails
+
+    finding = ask(CHECK, FailsAtWhatFollows())
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "an honest one got one too" in finding.evidence.summary
+
+
 def test_a_server_error_that_does_not_come_again_is_no_finding() -> None:
     class Once(Failing):
         failed = False

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._altered import altered
@@ -37,6 +38,8 @@ _NO_ID_TEXTS = ("null", "None", "undefined", "")
 # Fewer than for other probes: one odd message in twenty that is told to wait is no reason to wait for all of them.
 _LIMITED_WAITS_S = (0.4, 0.8)
 _REPLAYED = ("null", "missing", "empty")
+# A server error counts if it comes three times of three.
+_TIMES_MORE = 2
 
 Change = Callable[[Draft, bytes], bytes]
 
@@ -70,9 +73,8 @@ def _run(context: Context) -> Conclusion:
     rest = {name: change for name, change in bodies.items() if name not in replays}
     statuses |= _answers(context, rest)
     failing = [name for name, status in statuses.items() if is_server_error(status)]
-    again = _answers(context, {name: bodies[name] for name in failing})
-    failing = [name for name in failing if is_server_error(again[name])]
-    honest = _replayed(context, lambda _, body: body)
+    failing, trouble = _each_time(context, bodies, failing)
+    honest = _replayed(context, _unchanged)
     facts: dict[str, Json] = {
         "control": accepted.facts(),
         "statuses": {name: shown(status) for name, status in statuses.items()},
@@ -84,8 +86,8 @@ def _run(context: Context) -> Conclusion:
     if again_applied or failing:
         facts["honest_applied_again"] = honest.is_applied_again
         return _violated(context, again_applied, {name: statuses[name] for name in failing}, facts)
-    if no_room:
-        raise CannotTell(no_room)
+    if no_room or trouble:
+        raise CannotTell(no_room or trouble)
     looked_at = [name for name, status in statuses.items() if status not in LIMITED]
     if not looked_at:
         raise CannotTell("every odd message was answered 429 or 503: nothing can be told of them")
@@ -183,6 +185,24 @@ def _answers(context: Context, changes: Mapping[str, Change]) -> dict[str, int |
     session.effects(list(drafts.values()), before)
     honest_after(context, stage.scene())
     return statuses
+
+
+def _each_time(context: Context, bodies: Mapping[str, Change], failing: list[str]) -> tuple[list[str], str]:
+    """Which messages that got a server error get one each time, three times of three, and why that means nothing.
+
+    An honest message goes beside each of them: a service that fails at some of these too fails at what is well formed.
+    """
+    for _ in range(_TIMES_MORE):
+        pairs = [((name, bodies[name]), (f"beside {name}", _unchanged)) for name in failing]
+        statuses = _answers(context, dict(chain.from_iterable(pairs)))
+        if any(is_server_error(statuses[beside]) for _, (beside, _) in pairs):
+            return [], "beside odd messages that got a server error, an honest one got one too"
+        failing = [name for name in failing if is_server_error(statuses[name])]
+    return failing, ""
+
+
+def _unchanged(_: Draft, body: bytes) -> bytes:
+    return body
 
 
 def _replayed_each(context: Context, changes: Mapping[str, Change]) -> dict[str, _Replayed]:
