@@ -1,5 +1,6 @@
 """One message, sent again later: on new connections, in other spellings, and after growing waits."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_clean_result_says_how_many_replays_there_were_and_how_long_was_waited
     waits = [step["waited_s"] for step in found.fact("steps") if step["waited_s"]]
     assert waits == sorted(waits)
     assert waits
-    assert bound.trials == 8 + 2 + len(waits)
+    assert bound.trials == 8 + 2 + 1 + len(waits) + 2
     assert bound.detail == f"the longest wait before a replay was {found.fact('longest_wait_s')} s"
     assert [step["step"] for step in found.fact("steps")][:2] == [
         "8 replays on new connections",
@@ -97,23 +98,18 @@ def test_a_signature_in_other_letters_is_the_same_message() -> None:
 
 
 class ForgetsSoon(Desk):
-    """Remembers an order until the state has been read for the fourth time since."""
+    """Remembers an order until the stock of its item has been read for the fourth time since."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.reads = 0
-        self.taken_at: dict[str, int] = {}
+        self.reads: Counter[str] = Counter()
 
     def read(self, asked: Asked) -> Answer:
-        self.reads += 1
+        self.reads[asked.path.removeprefix("/items/")] += 1
         return super().read(asked)
 
     def is_new(self, order: Mapping[str, Any], _asked: Asked) -> bool:
-        return self.reads - self.taken_at.get(order["order_id"], -4) >= 4
-
-    def take(self, order: Mapping[str, Any]) -> None:
-        super().take(order)
-        self.taken_at[order["order_id"]] = self.reads
+        return order["order_id"] not in self.orders or self.reads[order["item"]] == 5
 
 
 def test_a_service_that_forgets_is_found_by_a_replay_after_a_wait() -> None:
@@ -128,6 +124,35 @@ def test_no_replay_is_sent_once_its_timestamp_is_too_old_to_be_accepted() -> Non
 
     assert found.finding.verdict is Verdict.NOT_OBSERVED
     assert found.fact("longest_wait_s") <= 0.4
+
+
+class RemembersTheLast(Desk):
+    """Remembers the last few orders."""
+
+    def __init__(self, few: int) -> None:
+        super().__init__(stock=10)
+        self.few = few
+        self.last: list[str] = []
+
+    def is_new(self, order: Mapping[str, Any], _asked: object) -> bool:
+        return order["order_id"] not in self.last
+
+    def take(self, order: Mapping[str, Any]) -> None:
+        super().take(order)
+        self.last = [*self.last, order["order_id"]][-self.few :]
+
+
+@pytest.mark.parametrize(("few", "others"), [(1, "another message"), (2, "all other messages")])
+def test_a_memory_for_the_last_few_messages_is_found_by_a_replay_after_others(few: int, others: str) -> None:
+    finding = replayed(RemembersTheLast(few)).finding
+    assert (finding.verdict, finding.effects) == (Verdict.VIOLATED, 2)
+    assert finding.evidence.summary.startswith(f"a replay after {others}: 2 effects of one message; 1 is allowed")
+
+
+def test_no_replay_after_others_is_sent_where_they_use_up_what_only_a_reset_brings_back() -> None:
+    found = replayed(Desk(), limits={"effects": 12, "per": []})
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert not [step for step in found.fact("steps") if "after a" in step["step"]]
 
 
 class ReadsStaleOnce(Desk):
@@ -152,8 +177,9 @@ class ReadsStaleOnce(Desk):
 
 
 def test_a_read_that_shows_an_older_state_makes_no_second_effect() -> None:
-    # The control, two that ask for room, two blocks of nine and three, and the message that is replayed after waits.
-    finding = replayed(ReadsStaleOnce(at_order=16)).finding
+    # The control, two that ask for room, two blocks of nine and three, one
+    # replay after another message, and then the message that is replayed after waits.
+    finding = replayed(ReadsStaleOnce(at_order=17)).finding
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert "the state moved between two replays (stock = 4; then stock = 5)" in finding.evidence.summary
 

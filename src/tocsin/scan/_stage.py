@@ -48,7 +48,12 @@ class Stage:
         """Whether every scene has resources of its own, to be read while another scene's effects still arrive."""
         fresh = self._plan.extracted.union(name for name, known in self._plan.variables.items() if known.fresh)
         shared = any(state.names.isdisjoint(fresh) for state in self._plan.state)
-        return not shared and (self._plan.limits is None or self._renewed())
+        return not shared and self.lasts
+
+    @property
+    def lasts(self) -> bool:
+        """Whether a resource admits later what it admits now: no other scene uses it up."""
+        return self._plan.limits is None or self._renewed()
 
     def scene(self, *, need: int = 1) -> Scene:
         """A scene on which `need` effects are possible. Raises CannotTell if there is none to be had."""

@@ -83,9 +83,14 @@ def _steps(context: Context, began: float) -> Iterator[_Step]:
     if context.plan.captured is not None:
         yield from _of_one(context, began)
         return
-    yield _block(context, _at_once, began)
-    yield _block(context, partial(_respelled, context), began)
+    one, first = _block(context, _at_once, began)
+    yield first
+    other, second = _block(context, partial(_respelled, context), began)
+    yield second
+    yield from _after_others(context, "another message", one, first, began)
     yield from _waits(context, began)
+    yield from _after_others(context, "all other messages", one, first, began)
+    yield from _after_others(context, "all other messages", other, second, began)
 
 
 def _at_once(first: Shot) -> tuple[str, list[Shot]]:
@@ -96,6 +101,35 @@ def _respelled(context: Context, first: Shot) -> tuple[str, list[Shot]]:
     spellings = respellings(context.session.composer, first)
     names = ", ".join(name for name, _ in spellings)
     return f"replays in other spellings: {names}", [shot for _, shot in spellings]
+
+
+def _after_others(context: Context, others: str, shot: Shot, before: _Step, began: float) -> Iterator[_Step]:
+    """A message again that was replayed before, now that others lie between: a memory may hold the last few only.
+
+    Not where the other messages have used up what it would take: a [reset] gives that back, and may take the memory.
+    """
+    scheme = context.plan.scheme
+    is_too_old = scheme.has_timestamp and time.time() - shot.at > scheme.tolerance_past_s
+    if is_too_old or not context.stage.lasts:
+        return
+    trial = sequential(context.session, [shot], allowed=0)
+    if context.stage.is_apart:
+        _follows(before.state[1], trial)
+    again = ""
+    if trial.effects:
+        confirm(context.session, [shot.draft], trial)
+        again = _watched(context, shot, began)
+    if not trial.limited:
+        yield _Step(f"a replay after {others}", 1, before.effects + trial.effects, state=trial.state, again=again)
+
+
+def _follows(after: str, trial: Trial) -> None:
+    """The state of a message is as it was after its last trial, or CannotTell: an effect may be that one's else."""
+    if trial.state[0] != after:
+        raise CannotTell(
+            f"the state moved between two replays ({after}; then {trial.state[0]}): effects arrive later than "
+            "settle_ms says, reads are sometimes stale, or somebody else writes"
+        )
 
 
 def _of_one(context: Context, began: float) -> Iterator[_Step]:
@@ -126,8 +160,8 @@ def _message(context: Context) -> Shot:
     return context.session.shot(context.stage.draft(context.stage.scene(need=ROOM)))
 
 
-def _block(context: Context, copies: Copies, began: float) -> _Step:
-    """A fresh message and its replays, judged together; a hit is tried again with another message."""
+def _block(context: Context, copies: Copies, began: float) -> tuple[Shot, _Step]:
+    """A fresh message, and what it did with its replays; a hit is tried again with another message."""
     first = _message(context)
     name, replays = copies(first)
     trial = sequential(context.session, [first, *replays], allowed=1)
@@ -136,7 +170,7 @@ def _block(context: Context, copies: Copies, began: float) -> _Step:
         confirm(context.session, [first.draft], trial)
         again = _CAME_BACK if _comes_back(context, copies) else f"{_NOT_BACK} {_watched(context, first, began)}"
     context.session.progressed(name, len(replays), len(replays))
-    return _Step(name, _replays(trial, len(replays)), trial.effects, state=trial.state, again=again)
+    return first, _Step(name, _replays(trial, len(replays)), trial.effects, state=trial.state, again=again)
 
 
 def _comes_back(context: Context, copies: Copies, *, after_s: float = 0.0) -> bool:
@@ -190,12 +224,8 @@ def _replayed_later(context: Context, shot: Shot, began: float, *, effects: int,
         if context.plan.scheme.has_timestamp and waited_s > context.plan.scheme.tolerance_past_s:
             return
         trial = sequential(session, [shot], allowed=0)
-        before, after = after, trial.state[1]
-        if trial.state[0] != before:
-            raise CannotTell(
-                f"the state moved between two replays ({before}; then {trial.state[0]}): effects arrive later than "
-                "settle_ms says, reads are sometimes stale, or somebody else writes"
-            )
+        _follows(after, trial)
+        after = trial.state[1]
         again = ""
         if trial.effects:
             confirm(session, [shot.draft], trial)
