@@ -2,9 +2,12 @@
 
 import re
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import OncePerOrder, Unlocked
 from tests.scan.services.scanning import DUPLICATES, TOTAL, scan
 from tocsin.findings import Severity, Verdict
-from tocsin.scan import _backoff
+from tocsin.scan import _backoff, _race
 from tocsin.scan._styles import Rotation
 from tocsin.scan.checks import concurrent_duplicate
 from tocsin.wire import Style
@@ -99,6 +102,59 @@ def test_fewer_bursts_than_wanted_are_said_in_the_bound(monkeypatch: pytest.Monk
     assert bound is not None
     assert 0 < bound.trials < 150
     assert "ended after" in bound.detail or "is used up" in bound.detail
+
+
+class RefusesForAWhile(Desk):
+    """Refuses copies at once while an order is worked on, and for no longer than a lease: less than the work takes."""
+
+    lease_s, work_s = 0.05, 0.25
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leased: dict[str, float] = {}
+        self.never = threading.Event()
+
+    def one_at_a_time(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def signed(self, asked: Asked) -> Answer:
+        name, now = asked.document["order_id"], time.monotonic()
+        with self.lock:
+            if name in self.orders:
+                return self.duplicate()
+            if self.leased.get(name, 0.0) > now:
+                return Answer(409, {"error": "in progress"})
+            self.leased[name] = now + self.lease_s
+        self.never.wait(self.work_s)
+        return super().signed(asked)
+
+    def is_new(self, _order: Mapping[str, Any], _asked: object) -> bool:
+        return True
+
+
+def _identical_only(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
+    monkeypatch.setattr(concurrent_duplicate, "_VARIANTS", (replace(ALL_VARIANTS[0], wanted=wanted),))
+
+
+def test_a_lease_that_is_shorter_than_the_work_is_found_by_a_burst_that_is_spread_over_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _identical_only(monkeypatch, 9)
+    assert scan(RefusesForAWhile(), DUPLICATES, budget={"seconds": 60}).finding.verdict is Verdict.VIOLATED
+
+    monkeypatch.setattr(_race, "_SPREAD_EVERY", 1000)
+    monkeypatch.setattr(_race, "_SPREAD_AT", 999)
+    clean = scan(RefusesForAWhile(), DUPLICATES, budget={"seconds": 60}).finding
+    assert clean.verdict is Verdict.NOT_OBSERVED
+
+
+def test_every_tenth_identical_burst_is_spread_and_the_mixture_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _identical_only(monkeypatch, 20)
+    found = scan(Desk(), DUPLICATES)
+    assert found.finding.bound is not None
+    spread = {kind: count for kind, count in found.finding.bound.mixture.items() if kind.startswith("spread")}
+    assert spread == {"spread n=10": 1, "spread n=20": 1}
+    assert found.finding.bound.trials == 20
 
 
 class Forgetful(Desk):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tocsin.findings import Verdict
 from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
@@ -17,11 +18,14 @@ from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
 from tocsin.scan._styles import answer_gap_us
 from tocsin.scan._trial import Trial
-from tocsin.scan._trials import confirm, overlapping, sequential, watch
+from tocsin.scan._trials import Planned, confirm, overlapping, sequential, watch
 from tocsin.wire import Style
 
 # So many bursts settle together: they share nearly all of that wait, and few are sent in vain where one hits.
 _TOGETHER = 4
+# Of bursts that may be spread, every tenth is, over so many times what a request takes. At an even place sizes are
+# large (see _SIZES of concurrent-duplicate): few copies might all come before something is forgotten, or too late.
+_SPREAD_EVERY, _SPREAD_AT, _SPREAD = 10, 8, 1.2
 # On a state that all trials share, a hit that came back no more often than this may be somebody else's write, twice.
 _HARDLY_EVER = 1
 
@@ -46,6 +50,8 @@ class Experiment:
         wanted: how many clean bursts are enough.
         hit: names what is wrong with a burst, beside its sequential twin, or "".
         is_apart: whether each burst has resources of its own, so that several may settle together.
+        spreads: whether every tenth burst is spread over the time that a request takes, and a little more: what is
+            remembered for a while only is forgotten while the first one is still at work.
     """
 
     name: str
@@ -55,6 +61,14 @@ class Experiment:
     wanted: int
     hit: Callable[[Trial, Trial], str]
     is_apart: bool = False
+    spreads: bool = False
+
+
+class _Kind(NamedTuple):
+    """What a burst is like: its size, and whether it is spread over the time that a request takes."""
+
+    size: int
+    is_spread: bool = False
 
 
 def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
@@ -118,19 +132,27 @@ def _bursts(session: Session, experiment: Experiment, outcome: Outcome, began: f
             raise CannotTell(session.rotation.alone)
         together = _TOGETHER if experiment.is_apart and session.plan.settle_s and not gentle else 1
         ahead = range(outcome.clean, min(outcome.clean + together, experiment.wanted))
-        sizes = [experiment.sizes[place % len(experiment.sizes)] for place in ahead]
-        for size, (members, trial, what) in zip(sizes, _played(session, experiment, twin, sizes, gentle), strict=True):
+        kinds = [_kind(experiment, place) for place in ahead]
+        for kind, (members, trial, what) in zip(kinds, _played(session, experiment, twin, kinds, gentle), strict=True):
             if what:
-                outcome.rate = _repeated(session, experiment, twin, size, until)
+                outcome.rate = _repeated(session, experiment, twin, kind, until)
                 if outcome.rate[0] <= _HARDLY_EVER and not experiment.is_apart:
                     outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
                 outcome.hit, outcome.what = trial, what
-                outcome.smallest = _shrunk(session, experiment, twin, size, until)
+                outcome.smallest = _shrunk(session, experiment, twin, kind, until)
                 return
-            gentle = _counted(session, experiment, outcome, trial, gentle)
+            gentle = _counted(session, experiment, outcome, trial, gentle, kind=kind)
 
 
-def _counted(session: Session, experiment: Experiment, outcome: Outcome, trial: Trial, gentle: int) -> int:
+def _kind(experiment: Experiment, place: int) -> _Kind:
+    """What the burst at a place in the order is like."""
+    is_spread = experiment.spreads and place % _SPREAD_EVERY == _SPREAD_AT
+    return _Kind(experiment.sizes[place % len(experiment.sizes)], is_spread)
+
+
+def _counted(
+    session: Session, experiment: Experiment, outcome: Outcome, trial: Trial, gentle: int, *, kind: _Kind
+) -> int:
     """Count a burst that did not hit, as clean or as void. Returns how gentle the next one has to be."""
     if trial.void:
         outcome.voids[trial.void] += 1
@@ -141,22 +163,22 @@ def _counted(session: Session, experiment: Experiment, outcome: Outcome, trial: 
         return gentle
     assert trial.delivery is not None, "it was concurrent"
     outcome.delivery = trial.delivery
-    outcome.mixture[f"{trial.delivery.style} n={trial.members}"] += 1
+    outcome.mixture[f"{'spread' if kind.is_spread else trial.delivery.style} n={trial.members}"] += 1
     session.progressed(experiment.name, outcome.clean, experiment.wanted)
     return 0
 
 
-def _burst(session: Session, experiment: Experiment, twin: Trial, size: int) -> tuple[Trial, str]:
+def _burst(session: Session, experiment: Experiment, twin: Trial, kind: _Kind) -> tuple[Trial, str]:
     """One burst more, after a hit. Only how often it hits is told: nobody waits to see whether somebody else writes."""
-    [(_, trial, what)] = _delivered(session, experiment, twin, [size], gentle=0, repeats=True)
+    [(_, trial, what)] = _delivered(session, experiment, twin, [kind], gentle=0, repeats=True)
     return trial, what
 
 
 def _played(
-    session: Session, experiment: Experiment, twin: Trial, sizes: Sequence[int], gentle: int
+    session: Session, experiment: Experiment, twin: Trial, kinds: Sequence[_Kind], gentle: int
 ) -> Iterator[tuple[Members, Trial, str]]:
     """Bursts that settle together, each with what is wrong with it, confirmed. Smaller and slower after void ones."""
-    for members, trial, what in _delivered(session, experiment, twin, sizes, gentle):
+    for members, trial, what in _delivered(session, experiment, twin, kinds, gentle):
         if what:
             try:
                 confirm(session, [shot.draft for shot in members.shots], trial)
@@ -173,20 +195,30 @@ def _delivered(
     session: Session,
     experiment: Experiment,
     twin: Trial,
-    sizes: Sequence[int],
+    kinds: Sequence[_Kind],
     gentle: int,
     *,
     repeats: bool = False,
 ) -> list[tuple[Members, Trial, str]]:
     """Bursts that settle together, each with what is wrong with it; `repeats`: after one that has hit."""
-    composed = [experiment.compose(max(experiment.least, size >> gentle)) for size in sizes]
-    styles = [session.rotation.next(len(members.shots)) for members in composed]
-    bursts = [(members.shots, members.allowed, style) for members, style in zip(composed, styles, strict=True)]
+    composed = [experiment.compose(max(experiment.least, kind.size >> gentle)) for kind in kinds]
+    bursts = [_planned(session, members, twin, kind) for members, kind in zip(composed, kinds, strict=True)]
     trials = overlapping(session, bursts, hold_s=hold_s(gentle))
     whats = [experiment.hit(trial, twin) for trial in trials]
-    for style, trial, what in zip(styles, trials, whats, strict=True):
-        _learn(session, style, trial, twin, hit=bool(what) if what or repeats else None)
+    for burst, trial, what in zip(bursts, trials, whats, strict=True):
+        if burst.style is not None:
+            _learn(session, burst.style, trial, twin, hit=bool(what) if what or repeats else None)
     return list(zip(composed, trials, whats, strict=True))
+
+
+def _planned(session: Session, members: Members, twin: Trial, kind: _Kind) -> Planned:
+    """A burst in the style whose turn it is; one that is spread is in the usual one, and tells nothing of styles."""
+    count = len(members.shots)
+    if not kind.is_spread:
+        return Planned(members.shots, members.allowed, session.rotation.next(count))
+    last_us = _SPREAD * twin.took_s * 1e6
+    offsets_us = tuple(int(last_us * place / (count - 1)) for place in range(count))
+    return Planned(members.shots, members.allowed, offsets_us=offsets_us)
 
 
 def _learn(session: Session, style: Style, trial: Trial, twin: Trial, *, hit: bool | None) -> None:
@@ -198,12 +230,12 @@ def _learn(session: Session, style: Style, trial: Trial, twin: Trial, *, hit: bo
         session.rotation.delivered(style, trial.members, gap_us, hit=hit)
 
 
-def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> tuple[int, int]:
+def _repeated(session: Session, experiment: Experiment, twin: Trial, kind: _Kind, until: float) -> tuple[int, int]:
     """How often the hit comes back, of how many tries. A hit that does not is still one: its effects were read."""
     hits = tries = 0
     try:
         while tries < REPEATS_OF_A_HIT and time.monotonic() < until:
-            _, what = _burst(session, experiment, twin, size)
+            _, what = _burst(session, experiment, twin, kind)
             tries += 1
             hits += bool(what)
     except (BudgetEnded, CannotTell, ServiceGone):
@@ -211,14 +243,14 @@ def _repeated(session: Session, experiment: Experiment, twin: Trial, size: int, 
     return hits, tries
 
 
-def _shrunk(session: Session, experiment: Experiment, twin: Trial, size: int, until: float) -> str:
+def _shrunk(session: Session, experiment: Experiment, twin: Trial, kind: _Kind, until: float) -> str:
     """The smallest burst that hits still, and how often: whoever reproduces a race wants few requests."""
     tried: list[str] = []
     try:
-        for fewer in sorted({other for other in experiment.sizes if other < size}):
+        for fewer in sorted({other for other in experiment.sizes if other < kind.size}):
             hits = tries = members = 0
             while tries < REPEATS_OF_A_HIT and time.monotonic() < until:
-                trial, what = _burst(session, experiment, twin, fewer)
+                trial, what = _burst(session, experiment, twin, kind._replace(size=fewer))
                 members, tries, hits = trial.members, tries + 1, hits + bool(what)
             if hits:
                 return f"; {members} requests are enough ({hits} of {tries})"

@@ -22,6 +22,7 @@ class Trial:
         state: before and after, in words.
         below_floor: whether a state ended below [limits] floor.
         history: who overlapped whom; None where nothing was meant to overlap.
+        took_s: how long the slowest of the requests took, its answer included, where they came one after the other.
         responses: the answers, None for a request without one.
         delivery: how the requests were delivered, and how that was proved; None where nothing was to overlap.
         void: why the trial cannot count as clean, or "". An effect too many is one all the same.
@@ -35,6 +36,7 @@ class Trial:
     state: tuple[str, str]
     below_floor: bool = False
     history: History | None = field(default=None, repr=False)
+    took_s: float = 0.0
     responses: tuple[Response | None, ...] = field(default=(), repr=False)
     delivery: Delivery | None = field(default=None, repr=False)
     void: str = ""

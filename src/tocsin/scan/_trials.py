@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
@@ -28,6 +29,15 @@ ROOM = 2
 _WATCHED_TIMES, _WATCHED_AT_LEAST_S = 2.0, 6.0
 _WATCHED_SHARE_OF_THE_REST = 0.5
 _LOOKS = 12
+
+
+class Planned(NamedTuple):
+    """A burst to come: its members, how many effects they may have, how they are held back, and when each leaves."""
+
+    shots: Sequence[Shot]
+    allowed: int
+    style: Style | None = None
+    offsets_us: tuple[int, ...] = ()
 
 
 def control(session: Session, stage: Stage, *, anew: bool = False) -> Trial:
@@ -94,8 +104,12 @@ def sequential(session: Session, shots: Sequence[Shot], allowed: int) -> Trial:
     """The requests one after the other, each on a new connection."""
     drafts = [shot.draft for shot in shots]
     before = session.read(drafts)
-    responses = [session.send(shot) for shot in shots]
-    return _judged(session, drafts, responses, before, allowed)
+    responses, took_s = [], 0.0
+    for shot in shots:
+        begun = time.monotonic()
+        responses.append(session.send(shot))
+        took_s = max(took_s, time.monotonic() - begun)
+    return replace(_judged(session, drafts, responses, before, allowed), took_s=took_s)
 
 
 def refused(session: Session, shots: Sequence[Shot]) -> Trial:
@@ -118,21 +132,21 @@ def concurrent(
         hold_s: how long they are parked before the gate opens.
         style: how they are held back; by default as is usual for the protocol.
     """
-    [trial] = overlapping(session, [(shots, allowed, style)], hold_s=hold_s)
+    [trial] = overlapping(session, [Planned(shots, allowed, style)], hold_s=hold_s)
     return trial
 
 
-def overlapping(
-    session: Session, bursts: Sequence[tuple[Sequence[Shot], int, Style | None]], *, hold_s: float
-) -> list[Trial]:
+def overlapping(session: Session, bursts: Sequence[Planned], *, hold_s: float) -> list[Trial]:
     """Bursts on resources of their own, one after the other, that settle together. Else as `concurrent`."""
-    drafts = [[shot.draft for shot in shots] for shots, _, _ in bursts]
+    drafts = [[shot.draft for shot in burst.shots] for burst in bursts]
     before = session.read_each(drafts)
-    deliveries = [session.deliver(shots, hold_s=hold_s, style=style) for shots, _, style in bursts]
+    deliveries = [
+        session.deliver(burst.shots, hold_s=hold_s, style=burst.style, offsets_us=burst.offsets_us) for burst in bursts
+    ]
     shown = session.effects_each(drafts, before)
     return [
-        _told(session, shown[place], deliveries[place], before[place], allowed)
-        for place, (_, allowed, _) in enumerate(bursts)
+        _told(session, shown[place], deliveries[place], before[place], burst.allowed)
+        for place, burst in enumerate(bursts)
     ]
 
 

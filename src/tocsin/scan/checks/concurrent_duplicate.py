@@ -157,6 +157,7 @@ def _run(context: Context) -> Conclusion:
             wanted=variant.wanted,
             hit=_too_many,
             is_apart=context.stage.is_apart,
+            spreads=variant is _VARIANTS[0],
         )
         outcomes[variant.name] = race(context.session, experiment, until=now + share * (until - now))
     return _concluded(context.plan, accepted, outcomes, {name: reason for name, reason in reasons.items() if reason})
