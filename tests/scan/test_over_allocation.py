@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.scan.services.racy import LosesUpdates, OncePerOrder, Unlocked
 from tests.scan.services.scanning import DUPLICATES, LIMITS, TOTAL, Scan, scan
 from tocsin.events import BurstCollected
 from tocsin.findings import Severity, Verdict
+from tocsin.scan.checks import over_allocation
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
@@ -142,6 +144,60 @@ def test_a_large_resource_is_first_used_up_to_its_last_five() -> None:
     assert found.finding.verdict is Verdict.NOT_OBSERVED
     assert found.finding.allowed_effects == 5
     assert found.fact("sequential", "state_before") == "stock = 5"
+
+
+class LocksAtFirstTouch(Desk):
+    """Makes an item's lock with the first order: whoever comes at the same moment makes another one."""
+
+    crowd = 6
+
+    def __init__(self, *, stock: int) -> None:
+        super().__init__(stock=stock)
+        self.locks: dict[str, threading.Lock] = {}
+        self.changed = threading.Condition()
+        self.come: Counter[str] = Counter()
+
+    def meet(self, place: str) -> None:
+        """Wait for a crowd at a place, and go on together."""
+        with self.changed:
+            self.come[place] += 1
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.come[place] >= self.crowd, timeout=0.02)
+
+    def one_at_a_time(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def signed(self, asked: Asked) -> Answer:
+        item = asked.document["item"]
+        lock = self.locks.get(item)
+        if lock is None:
+            self.meet(item)
+            lock = self.locks[item] = threading.Lock()
+        with lock:
+            return super().signed(asked)
+
+    def take(self, order: Mapping[str, Any]) -> None:
+        item = order["item"]
+        seen = self.stock[item]
+        if self.come[item] >= self.crowd:
+            self.meet(f"{item}, at work")
+        with self.lock:
+            self.orders[order["order_id"]] += 1
+            self.stock[item] = seen - 1
+
+
+def test_a_small_resource_is_raced_untouched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"effects": 12, "per": ["item"]}
+    found = allocated(LocksAtFirstTouch(stock=12), limits=limits)
+    assert found.finding.verdict is Verdict.VIOLATED
+    assert (found.finding.allowed_effects, found.fact("kind")) == (12, "lost_update")
+    assert int(found.fact("came_back").split()[0]) > 1
+
+    monkeypatch.setattr(over_allocation, "_MOST_AT_ONCE", 5)
+    clean = allocated(LocksAtFirstTouch(stock=12), limits=limits).finding
+    assert clean.verdict is Verdict.NOT_OBSERVED
+    assert clean.bound is not None
+    assert clean.bound.detail == "each after 7 of the resource were used up one after the other"
 
 
 def test_a_limit_that_is_larger_than_the_resource_is_not_believed() -> None:

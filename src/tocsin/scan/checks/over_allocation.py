@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from functools import partial
 
 from tocsin.findings import Evidence, Json, Severity, Verdict
 from tocsin.scan._bursts import Tally
@@ -20,12 +19,15 @@ from tocsin.scan.oracles import AnswerClasses
 
 # How many requests more than the resource admits.
 _OVER = (15, 1, 10, 1, 5, 1)
-# What is left of the resource when the burst comes. A larger limit is first used up one request after the other: the
+# What is left of the resource when most bursts come. A larger limit is first used up one request after the other: the
 # last few are what a race is about, and a burst much larger than a server's threads overlaps no better.
 _LEFT = 5
 # 59 clean bursts bound the probability per burst at 5 %.
 _WANTED_BURSTS = 59
 _MOST_USED_UP_FIRST = 200
+# Up to this capacity every other burst goes to an untouched resource, all of it at once: what is made with the first
+# request, a lock or a row, is a race of its own. More requests fit into no service's threads.
+_MOST_AT_ONCE = 20
 # Where there are [[mix]] requests, so much of the time is still for the operation against itself.
 _SHARE_BESIDE_MIXED = 0.6
 
@@ -36,12 +38,34 @@ def _missing(plan: Plan) -> str:
     return needs_state(plan)
 
 
-def _compose(context: Context, over: int) -> Members:
-    """More distinct requests than the resource admits, on a resource with at most _LEFT left."""
-    scene = context.stage.scene(need=_need(context.plan))
-    left = _left(context, scene)
-    shots = [context.session.shot(draft) for draft in context.stage.drafts(scene, left + over)]
-    return Members(tuple(shots), allowed=left)
+class _Allocations:
+    """Bursts of more distinct requests than the resource admits, in turn with at most _LEFT left and untouched."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._made = 0
+        self._as_hit: bool | None = None
+        self.used_up = 0
+
+    def compose(self, over: int) -> Members:
+        """The members of one burst. Raises CannotTell if there is no such resource."""
+        context = self._context
+        scene = context.stage.scene(need=_need(context.plan))
+        capacity = scene.capacity if scene.capacity is not None else _above_floor(context, scene)
+        # Two and two: sizes are large and small in turn. What has hit is repeated as it was.
+        is_untouched = self._made // 2 % 2 == 1 if self._as_hit is None else self._as_hit
+        self._made += 1
+        left = capacity if is_untouched and capacity <= _MOST_AT_ONCE else _left(context, scene, capacity)
+        self.used_up = max(self.used_up, capacity - left if capacity > _MOST_AT_ONCE else 0)
+        shots = [context.session.shot(draft) for draft in context.stage.drafts(scene, left + over)]
+        return Members(tuple(shots), allowed=left)
+
+    def judge(self, trial: Trial, twin: Trial) -> str:
+        """What is wrong with a burst, or ""."""
+        what = _judge(self._context.plan, trial, twin)
+        if what and self._as_hit is None:
+            self._as_hit = trial.allowed > _LEFT
+        return what
 
 
 def _need(plan: Plan) -> int:
@@ -49,9 +73,8 @@ def _need(plan: Plan) -> int:
     return limits.effects if limits and limits.effects is not None else 1
 
 
-def _left(context: Context, scene: Scene) -> int:
+def _left(context: Context, scene: Scene, capacity: int) -> int:
     """How many effects the resource admits still, after using up what is more than _LEFT."""
-    capacity = scene.capacity if scene.capacity is not None else _above_floor(context, scene)
     if capacity - _LEFT > _MOST_USED_UP_FIRST:
         raise CannotTell(
             f"the resource admits {capacity} effects: wanted at most {_MOST_USED_UP_FIRST + _LEFT}, "
@@ -120,17 +143,19 @@ def _run(context: Context) -> Conclusion:
 
 def _distinct(context: Context, accepted: Trial, *, until: float) -> Conclusion:
     """The operation against itself."""
-    compose = partial(_compose, context)
-    hit = partial(_judge, context.plan)
+    of = _Allocations(context)
     apart = context.stage.is_apart
-    experiment = Experiment("distinct", compose, _OVER, least=1, wanted=_WANTED_BURSTS, hit=hit, is_apart=apart)
+    experiment = Experiment("distinct", of.compose, _OVER, least=1, wanted=_WANTED_BURSTS, hit=of.judge, is_apart=apart)
     outcome = race(context.session, experiment, until=until)
+    bound = outcome.bound()
+    if bound is not None and of.used_up:
+        said = f"each after {of.used_up} of the resource were used up one after the other"
+        bound = replace(bound, detail="; ".join(filter(None, (said, bound.detail))))
     facts: dict[str, Json] = {"control": accepted.facts(), **outcome.facts()}
     allowed = outcome.twin.allowed if outcome.twin else None
     if outcome.hit is None:
-        clean = outcome.verdict is Verdict.NOT_OBSERVED
-        summary = str(outcome.bound()) if clean else outcome.reason()
-        return Conclusion(outcome.verdict, Evidence(summary, facts), allowed_effects=allowed, bound=outcome.bound())
+        summary = outcome.reason() if bound is None else str(bound)
+        return Conclusion(outcome.verdict, Evidence(summary, facts), allowed_effects=allowed, bound=bound)
     facts |= _fit(context.plan, outcome.hit)
     return Conclusion(
         Verdict.VIOLATED,
