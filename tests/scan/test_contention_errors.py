@@ -140,14 +140,31 @@ def test_where_a_limiter_lets_nobody_through_nothing_can_be_told() -> None:
 
 @pytest.mark.usefixtures("few")
 def test_a_burst_that_is_cut_off_early_is_void_and_sent_again_smaller() -> None:
-    shop = Shop()
+    class WarmsUp(Shop):
+        """Copes with more connections once some orders have come."""
+
+        def apply(self, order: dict[str, object], asked: Asked) -> Answer:
+            if self.applied.total() > 3:
+                self.most_connections = 1000
+            return super().apply(order, asked)
+
+    shop = WarmsUp()
     shop.most_connections = 12
     finding = ask(CHECK, shop)
     assert finding.verdict is Verdict.NOT_OBSERVED
     assert finding.bound is not None
     assert finding.bound.void >= 1
     assert set(fact(finding, "mixture")) & {"last-byte n=10", "last-byte n=5"}
+    assert "last-byte n=20" in fact(finding, "mixture")
     assert any("before the gate opened" in reason for reason in fact(finding, "void_bursts"))
+
+
+def test_a_service_that_closes_every_burst_of_twenty_is_not_called_clean_for_what_it_makes_of_ten() -> None:
+    shop = Shop()
+    shop.most_connections = 12
+    finding = ask(CHECK, shop)
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.evidence.summary.startswith("the service closed connections of every burst of 20 before")
 
 
 @pytest.mark.usefixtures("few")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 
 from tocsin.findings import Evidence, Json, Severity, Verdict
 from tocsin.scan._bursts import (
@@ -26,6 +25,8 @@ from tocsin.wire import Delivery, Failure, Response
 _MEMBERS = 20
 # 30 clean bursts bound the probability per burst at 9.5 %: what fails less often is not what a peak of load meets.
 _WANTED_BURSTS = 30
+# What a service closes so often, and never once does not, is no accident: fewer at once would answer another question.
+_CLOSED_TIMES = 3
 _ASKED_TO_RETRY = "503 with Retry-After"
 
 
@@ -36,7 +37,7 @@ def _missing(plan: Plan) -> str:
 
 def _run(context: Context) -> Conclusion:
     accepted = control(context.session, context.stage, anew=True)
-    tally = until_hit(context, partial(_burst, context), wanted=_WANTED_BURSTS, enough=lambda: True)
+    tally = until_hit(context, _Bursts(context).one, wanted=_WANTED_BURSTS, enough=lambda: True)
     facts: dict[str, Json] = {"control": accepted.facts(), **tally.facts()}
     if tally.hit is not None:
         return _violated(tally.hit, tally, _twin(context), facts)
@@ -44,15 +45,35 @@ def _run(context: Context) -> Conclusion:
     return Conclusion(Verdict.NOT_OBSERVED, Evidence(str(bound), facts), bound=bound)
 
 
-def _burst(context: Context, gentle: int) -> Seen:
-    """One burst. The verdict lies in the answers alone: to read twenty operations would take longer than the burst."""
-    shots = distinct(context, size_of(_MEMBERS, gentle))
-    delivery = delivered(context, shots, gentle)
-    context.session.settle()
-    errors = _errors(delivery)
-    void = "" if errors else delivery.void or too_few_answered(delivery)
-    context.session.collected(delivery, None, void)
-    return Seen(len(shots), delivery.style, delivery.history, _said(errors), void, {"errors": errors})
+class _Bursts:
+    """Bursts of distinct honest requests, and how those of the full size fared."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._closed = 0
+        self._is_borne = False
+
+    def one(self, gentle: int) -> Seen:
+        """One burst. The verdict lies in the answers alone: to read twenty operations would take longer.
+
+        Raises CannotTell if the service does not bear as many connections as it takes to ask.
+        """
+        context = self._context
+        shots = distinct(context, size_of(_MEMBERS, gentle))
+        delivery = delivered(context, shots, gentle)
+        context.session.settle()
+        errors = _errors(delivery)
+        void = "" if errors else delivery.void or too_few_answered(delivery)
+        context.session.collected(delivery, None, void)
+        if len(shots) == _MEMBERS:
+            self._is_borne |= not void
+            self._closed += bool(void) and Failure.CLOSED in delivery.failures
+        if self._closed >= _CLOSED_TIMES and not self._is_borne:
+            raise CannotTell(
+                f"the service closed connections of every burst of {_MEMBERS} before its requests were complete, "
+                f"{self._closed} times of {self._closed}: {void}; it was asked with fewer only"
+            )
+        return Seen(len(shots), delivery.style, delivery.history, _said(errors), void, {"errors": errors})
 
 
 def _errors(delivery: Delivery) -> dict[str, int]:
