@@ -1,11 +1,12 @@
 """Effects that arrive later than their answers: waited for, together where each burst has a state of its own."""
 
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.scan.services.desk import Answer, Desk
+from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import DUPLICATES, LIMITS, Scan, scan
 from tocsin.events import BurstCollected, CheckStarted
@@ -53,6 +54,60 @@ def settled(desk: Late, *checks: str, **changed: Any) -> Scan:
     for timer in desk.timers:
         timer.join()
     return found
+
+
+class TakesDuplicatesLater(Unlocked):
+    """Looks, then writes; what is taken too much shows at the third look at an item's stock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: Counter[str] = Counter()
+        self.looks: Counter[str] = Counter()
+
+    def take(self, order: Any) -> None:
+        with self.lock:
+            is_first = not self.orders[order["order_id"]]
+            super().take(order)
+            self.stock[order["item"]] += not is_first
+            self.late[order["item"]] += not is_first
+
+    def read(self, asked: Asked) -> Answer:
+        item = asked.path.rpartition("/")[2]
+        with self.lock:
+            self.looks[item] += 1
+            if self.looks[item] == 3:
+                self.stock[item] -= self.late[item]
+            return super().read(asked)
+
+
+class GivesBack(Desk):
+    """An order takes a piece, which is back at the second look after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: dict[str, int] = {}
+
+    def take(self, order: Any) -> None:
+        super().take(order)
+        self.looks[order["item"]] = 0
+
+    def read(self, asked: Asked) -> Answer:
+        item = asked.path.rpartition("/")[2]
+        with self.lock:
+            if item in self.looks:
+                self.looks[item] += 1
+                self.stock[item] += self.looks[item] == 2
+            return super().read(asked)
+
+
+def test_the_first_bursts_are_looked_at_again_for_what_came_later_than_the_plan_says() -> None:
+    finding = scan(TakesDuplicatesLater(), DUPLICATES).finding
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert "of a burst came after it had settled (stock = 4; then stock = " in finding.evidence.summary
+
+
+def test_what_is_given_back_later_is_no_effect() -> None:
+    assert scan(GivesBack(), DUPLICATES).finding.verdict is Verdict.NOT_OBSERVED
 
 
 def test_an_effect_that_arrives_late_is_waited_for() -> None:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from tocsin.findings import Verdict
 from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
-from tocsin.scan._compose import Shot
+from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._oracle import Reading
 from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
 from tocsin.scan._styles import answer_gap_us
@@ -26,6 +27,8 @@ _TOGETHER = 4
 # Of bursts that may be spread, every tenth is, over so many times what a request takes. At an even place sizes are
 # large (see _SIZES of concurrent-duplicate): few copies might all come before something is forgotten, or too late.
 _SPREAD_EVERY, _SPREAD_AT, _SPREAD = 10, 8, 1.2
+# So many of the first clean bursts are looked at again at the end, where each has resources of its own.
+_LOOKED_AT_AGAIN = 4
 # On a state that all trials share, a hit that came back no more often than this may be somebody else's write, twice.
 _HARDLY_EVER = 1
 
@@ -85,7 +88,9 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
                 outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
             outcome.also_sequential, outcome.what = True, what
         _ask_canaries(session, experiment)
-        _bursts(session, experiment, outcome, began, until)
+        early: list[tuple[list[Draft], Reading]] = []
+        _bursts(session, experiment, outcome, began, until=until, early=early)
+        _nothing_came_later(session, early)
     except BudgetEnded as ended:
         outcome.cut_short = str(ended)
     except (CannotTell, ServiceGone) as error:
@@ -120,7 +125,16 @@ def _ask_canaries(session: Session, experiment: Experiment) -> None:
         session.rotation.asked(style, delivery.void)
 
 
-def _bursts(session: Session, experiment: Experiment, outcome: Outcome, began: float, until: float) -> None:
+def _bursts(
+    session: Session,
+    experiment: Experiment,
+    outcome: Outcome,
+    began: float,
+    *,
+    until: float,
+    early: list[tuple[list[Draft], Reading]],
+) -> None:
+    """Burst after burst; `early` takes the first clean ones and what the state was after them, if nothing hits."""
     twin, gentle = outcome.twin, 0
     assert twin is not None, "it comes first"
     while outcome.clean < experiment.wanted:
@@ -140,8 +154,25 @@ def _bursts(session: Session, experiment: Experiment, outcome: Outcome, began: f
                     outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
                 outcome.hit, outcome.what = trial, what
                 outcome.smallest = _shrunk(session, experiment, twin, kind, until)
+                early.clear()
                 return
+            if experiment.is_apart and trial.reading is not None and not trial.void and len(early) < _LOOKED_AT_AGAIN:
+                early.append(([shot.draft for shot in members.shots], trial.reading))
             gentle = _counted(session, experiment, outcome, trial, gentle, kind=kind)
+
+
+def _nothing_came_later(session: Session, early: Sequence[tuple[list[Draft], Reading]]) -> None:
+    """Look at the first bursts' states once more. Raises CannotTell if effects came after they had settled."""
+    for (_, shown), still in zip(early, session.read_each([drafts for drafts, _ in early]), strict=True):
+        try:
+            later = still.effects_since(shown)
+        except CannotTell:
+            continue  # what has gone the other way, a reservation that ended, is no effect
+        if later:
+            raise CannotTell(
+                f"{later} effects of a burst came after it had settled ({shown}; then {still}): effects arrive later "
+                "than settle_ms says"
+            )
 
 
 def _kind(experiment: Experiment, place: int) -> _Kind:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tocsin.findings import Json
 from tocsin.history import History
+from tocsin.scan._oracle import Reading
 from tocsin.scan._statuses import LIMITED, UNHEARD
 from tocsin.wire import Delivery, Response
 
@@ -23,6 +24,7 @@ class Trial:
         below_floor: whether a state ended below [limits] floor.
         history: who overlapped whom; None where nothing was meant to overlap.
         took_s: how long the slowest of the requests took, its answer included, where they came one after the other.
+        reading: the state after, None where nothing was to overlap.
         responses: the answers, None for a request without one.
         delivery: how the requests were delivered, and how that was proved; None where nothing was to overlap.
         void: why the trial cannot count as clean, or "". An effect too many is one all the same.
@@ -37,6 +39,7 @@ class Trial:
     below_floor: bool = False
     history: History | None = field(default=None, repr=False)
     took_s: float = 0.0
+    reading: Reading | None = field(default=None, repr=False)
     responses: tuple[Response | None, ...] = field(default=(), repr=False)
     delivery: Delivery | None = field(default=None, repr=False)
     void: str = ""

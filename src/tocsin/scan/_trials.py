@@ -161,6 +161,7 @@ def _told(session: Session, shown: tuple[int, Reading], delivery: Delivery, befo
         state=(str(before), str(after)),
         below_floor=_below_floor(session, after),
         history=delivery.history,
+        reading=after,
         responses=tuple(delivery.responses),
         delivery=delivery,
     )

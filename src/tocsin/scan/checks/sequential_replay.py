@@ -278,7 +278,7 @@ CHECK = Check(
     cwe=(294,),
     owasp="API2:2023 Broken Authentication",
     share=12,
-    cost=Cost(requests=25, settles=5),
+    cost=Cost(requests=28, settles=8),
     missing=needs_state,
     run=_run,
     takes_captured=True,
