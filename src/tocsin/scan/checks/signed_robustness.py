@@ -188,10 +188,7 @@ def _answers(context: Context, changes: Mapping[str, Change]) -> dict[str, int |
 
 
 def _each_time(context: Context, bodies: Mapping[str, Change], failing: list[str]) -> tuple[list[str], str]:
-    """Which messages that got a server error get one each time, three times of three, and why that means nothing.
-
-    An honest message goes beside each of them: a service that fails at some of these too fails at what is well formed.
-    """
+    """Which messages get a server error three times of three; or why none counts: honest ones beside them get one."""
     for _ in range(_TIMES_MORE):
         pairs = [((name, bodies[name]), (f"beside {name}", _unchanged)) for name in failing]
         statuses = _answers(context, dict(chain.from_iterable(pairs)))
