@@ -16,6 +16,7 @@ import pytest
 
 from tests.scan.services.desk import SECRET, Answer, Asked, Desk
 from tests.scan.services.plans import toml
+from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import DUPLICATES, tables
 from tests.scan.services.serving import serving
 from tests.untraced import untraced
@@ -101,6 +102,67 @@ def test_an_interrupted_scan_sends_nothing_more(tmp_path: Path) -> None:
 
     assert [later.path for later in desk.asked[asked:] if later.path != "/order"] == []
     assert desk.asked[-1].path == "/order"
+
+
+class WaitsAfterAHit(Unlocked):
+    """Applies copies twice. After that it answers some reads and some other messages, and then nothing more."""
+
+    def __init__(self, *, reads: int, messages: int) -> None:
+        super().__init__()
+        self.left = {"GET": reads, "POST": messages}
+        self.after: set[bytes] = set()
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def answer(self, asked: Asked) -> Answer:
+        with self.lock:
+            has_hit = any(count > 1 for count in self.orders.values())
+            if has_hit and asked.path != "/items" and not self.is_a_copy(asked):
+                self.left[asked.method] -= 1
+                self.after.add(asked.body)
+        if self.left[asked.method] < 0:
+            self.reached.set()
+            self.go_on.wait(20)
+        return super().answer(asked)
+
+    def is_a_copy(self, asked: Asked) -> bool:
+        """Whether this is of the burst that hit, or of a later one that has begun."""
+        return asked.method == "POST" and (asked.body in self.after or self.orders[asked.document["order_id"]] > 0)
+
+
+# The reading that shows the hit, the two that confirm it; then five repetitions, and smaller bursts.
+@pytest.mark.parametrize("messages", [0, 3, 6], ids=["before it was repeated", "in a repetition", "in a smaller burst"])
+def test_a_hit_that_was_read_is_told_when_ctrl_c_comes_while_it_is_repeated(messages: int, tmp_path: Path) -> None:
+    desk = WaitsAfterAHit(reads=1000, messages=messages)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        desk.go_on.set()
+
+    assert (process.returncode, err) == (130, "tocsin: interrupted\n")
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    [finding] = report["findings"]
+    assert (report["interrupted"], report["verdict"]) == ("interrupted by the user", "VIOLATED")
+    assert finding["verdict"] == "VIOLATED"
+    assert finding["evidence"]["variants"]["identical"]["cut_short"] == "interrupted by the user"
+    assert "Ended early: interrupted by the user" in " ".join(out.split())
+    if not messages:
+        assert finding["evidence"]["summary"].endswith("It was not tried again: interrupted by the user.")
+
+
+def test_a_hit_that_ctrl_c_leaves_unconfirmed_is_told_and_is_no_verdict(tmp_path: Path) -> None:
+    desk = WaitsAfterAHit(reads=1, messages=0)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        desk.go_on.set()
+
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    [finding] = report["findings"]
+    assert (process.returncode, finding["verdict"]) == (130, "INCONCLUSIVE")
+    assert finding["evidence"]["summary"].endswith("and before that could be confirmed: interrupted by the user")
 
 
 def test_a_reader_who_leaves_costs_the_scan_neither_its_verdict_nor_its_files(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tocsin.history import History
 from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Shot
-from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, ended_by
 from tocsin.scan._session import Session
 from tocsin.scan._statistics import upper_limit
 from tocsin.scan._statuses import LIMITED
@@ -133,7 +133,7 @@ def _bursts(
             return
         seen = once(gentle)
         if seen.hit:
-            tally.hit = seen
+            context.session.has_hit, tally.hit = True, seen
             _repeat(context, once, tally)
             return
         if seen.void:
@@ -158,6 +158,9 @@ def _repeat(context: Context, once: Callable[[int], Seen], tally: Tally) -> None
             tally.rate = hits, tries
     except (BudgetEnded, CannotTell, ServiceGone) as ended:
         tally.cut_short = str(ended)
+    except KeyboardInterrupt as interrupt:
+        context.session.keep_hit(interrupt)
+        tally.cut_short = ended_by(interrupt)
 
 
 def delivered(

@@ -23,3 +23,8 @@ class CannotTell(Exception):  # noqa: N818  a verdict (INCONCLUSIVE), not an err
 
 class ServiceGone(Exception):  # noqa: N818  a fact about the peer, not an error of ours
     """The service does not answer any more. A retry may help once it runs again."""
+
+
+def ended_by(interrupt: KeyboardInterrupt) -> str:
+    """What ended a scan from outside, as a report says it."""
+    return str(interrupt) or "interrupted by the user"

@@ -65,7 +65,7 @@ class Outcome:
             f" Nobody else wrote while the state was watched for {self.watched_s:.1f} s." if self.watched_s else ""
         )
         if not tries:
-            return f"It was not tried again: the time or the budget was over.{watched}"
+            return f"It was not tried again: {self.cut_short or 'the time or the budget was over'}.{watched}"
         return f"It came back in {hits} of {tries} further bursts{self.smallest}.{watched}"
 
     def facts(self) -> dict[str, Json]:

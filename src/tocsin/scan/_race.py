@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tocsin.findings import Verdict
 from tocsin.scan._backoff import REPEATS_OF_A_HIT, VOIDS_IN_A_ROW, hold_s, pause_s
 from tocsin.scan._compose import Draft, Shot
-from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, ended_by
 from tocsin.scan._oracle import Reading
 from tocsin.scan._outcome import Outcome
 from tocsin.scan._session import Session
@@ -86,7 +86,7 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
             confirm(session, [shot.draft for shot in members.shots], outcome.twin)
             if not experiment.is_apart and not _comes_back_in_turn(session, experiment):
                 outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
-            outcome.also_sequential, outcome.what = True, what
+            session.has_hit, outcome.also_sequential, outcome.what = True, True, what
         _ask_canaries(session, experiment)
         early: list[tuple[list[Draft], Reading]] = []
         _bursts(session, experiment, outcome, began, until=until, early=early)
@@ -95,6 +95,10 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
         outcome.cut_short = str(ended)
     except (CannotTell, ServiceGone) as error:
         outcome.missing = str(error)
+    except KeyboardInterrupt as interrupt:
+        session.keep_hit(interrupt)
+    if session.ended is not None:
+        outcome.cut_short = ended_by(session.ended)
     outcome.styles = session.rotation.facts()
     if outcome.also_sequential and outcome.hit is None:
         # No burst was needed to see it: whatever became of the bursts, the state was read.
@@ -149,6 +153,7 @@ def _bursts(
         kinds = [_kind(experiment, place) for place in ahead]
         for kind, (members, trial, what) in zip(kinds, _played(session, experiment, twin, kinds, gentle), strict=True):
             if what:
+                session.has_hit = True
                 outcome.rate = _repeated(session, experiment, twin, kind, until)
                 if outcome.rate[0] <= _HARDLY_EVER and not experiment.is_apart:
                     outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
@@ -214,12 +219,19 @@ def _played(
             try:
                 confirm(session, [shot.draft for shot in members.shots], trial)
             except (BudgetEnded, ServiceGone) as ended:
-                # Not clean, and not proof either.
-                raise CannotTell(
-                    f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before "
-                    f"that could be confirmed: {ended}"
-                ) from None
+                raise _unconfirmed(trial, str(ended)) from None
+            except KeyboardInterrupt as interrupt:
+                session.ended = interrupt
+                raise _unconfirmed(trial, ended_by(interrupt)) from None
         yield members, trial, what
+
+
+def _unconfirmed(trial: Trial, ended: str) -> CannotTell:
+    """Not clean, and not proof either."""
+    return CannotTell(
+        f"a burst of {trial.members} had {trial.effects} effects, {trial.allowed} are allowed, and before that could "
+        f"be confirmed: {ended}"
+    )
 
 
 def _delivered(
@@ -271,6 +283,8 @@ def _repeated(session: Session, experiment: Experiment, twin: Trial, kind: _Kind
             hits += bool(what)
     except (BudgetEnded, CannotTell, ServiceGone):
         pass  # the rate is told for the tries there were
+    except KeyboardInterrupt as interrupt:
+        session.keep_hit(interrupt)
     return hits, tries
 
 
@@ -289,6 +303,8 @@ def _shrunk(session: Session, experiment: Experiment, twin: Trial, kind: _Kind, 
                 tried.append(f"{members} in {tries} tries")
     except (BudgetEnded, CannotTell, ServiceGone):
         pass  # what was tried so far is told
+    except KeyboardInterrupt as interrupt:
+        session.keep_hit(interrupt)
     return f"; fewer requests did not hit: {', '.join(tried)}" if tried else ""
 
 

@@ -19,7 +19,7 @@ from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Options
 from tocsin.scan._compose import Composer
-from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, ended_by
 from tocsin.scan._fresh import FreshValues
 from tocsin.scan._oracles import learn_answers, open_oracles
 from tocsin.scan._plan import SINK_URL, Plan
@@ -60,7 +60,8 @@ def run(
         folder: what the files of oracles are relative to: the plan's.
 
     Raises:
-        KeyboardInterrupt: passed on after RunEnded has said what may be left behind.
+        KeyboardInterrupt: passed on after RunEnded has said what may be left behind. A check that has a hit by then has
+            its finding before.
     """
     started = time.monotonic()
     hosts = {name: address.authority for name, address in addresses.items()}
@@ -85,8 +86,8 @@ def run(
         emit(_run_started(session, options))
         with ExitStack() as closing:
             interrupted = _run_checks(session, options, told, _opened(session, folder, closing))
-    except KeyboardInterrupt:
-        interrupted = "interrupted by the user"
+    except KeyboardInterrupt as interrupt:
+        interrupted = ended_by(interrupt)
         raise
     finally:
         bounded = {check.id for check in options.checks if check.bounds_bursts}
@@ -120,7 +121,7 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
     stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
     failed = failed or _reset(stage) or _learned(session, stage)
     for place, check in enumerate(options.checks):
-        session.check = check.id
+        session.begin(check.id)
         emit(CheckStarted(check.id, check.title))
         missing = options.missing(check, session.plan)
         if missing:
@@ -131,6 +132,8 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
             remeasured = partial(_until, session, options, options.checks[place:])
             conclusion = _asked(check, Context(session.plan, session, stage, remeasured(), remeasured))
         emit(FindingMade(_finding(check, conclusion, session.plan, options)))
+        if session.ended is not None:
+            raise session.ended
     # Whatever time the checks took: nothing is left behind that can be brought back.
     session.wind_down()
     session.left_standing = _torn_down(stage)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tocsin.events import Event
 from tocsin.scan._compose import Composer, Draft, Shot
-from tocsin.scan._errors import BudgetEnded, ServiceGone
+from tocsin.scan._errors import BudgetEnded, ServiceGone, ended_by
 from tocsin.scan._oracle import Reading
 from tocsin.scan._plan import Plan, RequestTemplate
 from tocsin.scan._statuses import LIMITED, UNHEARD
@@ -66,6 +66,7 @@ class Sending:
         deadline: monotonic time at which the run's seconds are over.
         spent: what has been used.
         gone: why nothing can be asked any more, or "".
+        ended: what has ended the run from outside while a check had a hit: it concludes, and nothing more is sent.
         owed: how many requests are kept for the plan's [[teardown]].
         answers: what the answers so far have looked like.
         rotation: the release styles that the address has, and what bursts have shown of them so far.
@@ -79,6 +80,7 @@ class Sending:
     deadline: float
     spent: Spent = field(default_factory=Spent)
     gone: str = ""
+    ended: KeyboardInterrupt | None = None
     owed: int = 0
     answers: AnswerClasses = field(default_factory=AnswerClasses)
     rotation: Rotation = field(init=False)
@@ -263,6 +265,8 @@ class Sending:
 
     def _spend(self, requests: int = 1) -> None:
         budget = self.plan.budget
+        if self.ended is not None:
+            raise BudgetEnded(ended_by(self.ended))
         kept = 0 if self._wound_down else self.owed + (self.plan.reset is not None)
         with self._counting:
             if self.spent.requests + requests > budget.requests - kept:

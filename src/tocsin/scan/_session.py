@@ -31,12 +31,14 @@ class Session(Sending):
 
     Args:
         check: the id of the check that is asked.
+        has_hit: whether that check has read, and confirmed, an effect too many.
         captured_is_spent: whether the plan's captured message has been accepted.
         left_standing: why [[teardown]] has not undone what was set up, or "".
         readers: the open oracles, for every state that is not asked of the service.
     """
 
     check: str = ""
+    has_hit: bool = False
     captured_is_spent: bool = False
     left_standing: str = "not sent"
     readers: Mapping[Source, Reader] = field(default_factory=dict)
@@ -120,6 +122,16 @@ class Session(Sending):
         self.spent.effects += effects
         self.spent.unread -= self._since_read
         self._since_read = 0
+
+    def begin(self, check: str) -> None:
+        """Another check is asked."""
+        self.check, self.has_hit = check, False
+
+    def keep_hit(self, interrupt: KeyboardInterrupt) -> None:
+        """Let a check that has its hit conclude, and send nothing more. Raises the interrupt if there is no hit."""
+        if not self.has_hit:
+            raise interrupt
+        self.ended = interrupt
 
     def settle(self) -> None:
         """Wait as long as an effect may take to arrive."""
