@@ -81,7 +81,7 @@ class RunEnded:
         elapsed_s: since RunStarted.
         requests: how many were sent, reads and resets included.
         effects: how many state changes were made.
-        interrupted: why the run ended before its last check, or "".
+        interrupted: why the run ended before its last check or went wrong, or "".
         left_behind: what state may remain in the service, or "".
         statement: what all clean bounds say together, at one level of confidence for the whole run, or "".
         bounds_asked: how many bounds on a probability were asked for, whether or not they came out clean.

@@ -362,6 +362,22 @@ def test_an_answer_told_again_is_the_same_execution_and_one_without_a_text_of_it
     assert few.counted() == 6
 
 
+@pytest.mark.parametrize("nested", ["[{}]", '{{"a": {}}}'], ids=["lists", "objects"])
+@pytest.mark.parametrize("times", [90, 110, 900, 10_000])
+def test_an_answer_that_is_nested_deeper_than_anybody_designs_is_looked_at_as_text(nested: str, times: int) -> None:
+    def deep(inner: str) -> Response:
+        before, _, after = nested.format("|").partition("|")
+        return answer(before * times + inner + after * times)
+
+    classes = AnswerClasses()
+    new = '"8c6ba1ee-5c3b-4e9c-9d3a-0d6d7f8a1b1{}"'
+    classes.learn(deep(new.format(1)), deep(new.format(2)), answer('{"known": 1}'))
+    classes.saw(deep(new.format(3)))
+    classes.saw(answer('{"known": 1}'))
+    assert classes.seen == 1
+    assert bool(classes.noise) == (times < 100)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Any:
     """A PostgreSQL server of these tests."""

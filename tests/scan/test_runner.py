@@ -1,13 +1,14 @@
 """A run: its events in order, its time shared out, its end told whatever ends it, and repeated by its seed."""
 
 import random
+import re
 from typing import Any
 
 import pytest
 
 from tests.scan.services.desk import SECRET, Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked
-from tests.scan.services.scanning import BEFORE, BYPASS, DUPLICATES, FIVE, LIMITS, REPLAYS, Scan, planned, scan
+from tests.scan.services.scanning import BEFORE, BYPASS, DUPLICATES, FIVE, LIMITS, REPLAYS, TOTAL, Scan, planned, scan
 from tests.scan.services.serving import serving
 from tocsin.events import CheckStarted, Event, FindingMade, Progressed, RunEnded, RunStarted
 from tocsin.findings import Verdict
@@ -160,13 +161,33 @@ def test_an_interrupt_is_passed_on_once_the_end_has_said_what_may_be_left_behind
     assert not [event for event in events if isinstance(event, FindingMade)]
 
 
-def test_a_bug_in_a_check_does_not_keep_the_end_from_being_told() -> None:
+def test_a_bug_in_a_check_keeps_neither_the_others_from_being_asked_nor_the_end_from_being_told() -> None:
     def broken(_context: Context) -> Conclusion:
         raise ZeroDivisionError
 
-    events, raised = asked_by(check_that(broken))
+    def cannot(_context: Context) -> Conclusion:
+        raise CannotTell("it is dark")
+
+    events, raised = asked_by(check_that(broken, id="first"), check_that(cannot, id="second"))
+    ended = events[-1]
     assert isinstance(raised, ZeroDivisionError)
-    assert isinstance(events[-1], RunEnded)
+    assert isinstance(ended, RunEnded)
+    assert (ended.interrupted[:34], ended.left_behind) == ("a bug in tocsin: ZeroDivisionError", "")
+    findings = [event.finding for event in events if isinstance(event, FindingMade)]
+    assert [(finding.verdict, finding.evidence.summary) for finding in findings] == [
+        (Verdict.INCONCLUSIVE, ended.interrupted),
+        (Verdict.INCONCLUSIVE, "it is dark"),
+    ]
+
+
+def test_a_bug_is_told_by_its_place_and_not_by_its_text_which_may_hold_what_was_sent() -> None:
+    def broken(_context: Context) -> Conclusion:
+        raise ZeroDivisionError(SECRET)
+
+    events, raised = asked_by(check_that(broken))
+    [finding] = [event.finding for event in events if isinstance(event, FindingMade)]
+    assert SECRET in str(raised)
+    assert re.fullmatch(r"a bug in tocsin: ZeroDivisionError at scan/_runner\.py:\d+", finding.evidence.summary)
 
 
 def test_a_check_that_cannot_tell_or_does_not_apply_says_why_and_the_next_one_is_asked() -> None:
@@ -206,6 +227,22 @@ def test_a_value_from_the_service_that_fits_into_no_request_ends_its_check_in_on
     finding = scan(Spaces(), BYPASS).finding
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.evidence.summary.startswith("a request of the plan cannot be sent: the request target is not a path")
+
+
+def test_what_cannot_be_sent_before_the_first_check_or_after_the_last_is_told_as_well() -> None:
+    class Spaces(Desk):
+        def make_item(self) -> Answer:
+            self.stock["sku 1"] = self.first_stock
+            return Answer(201, {"item": "sku 1"})
+
+    teardown = [{"request": "DELETE /items/{{item}}"}]
+    undone = scan(Spaces(), BYPASS, teardown=teardown, state=[TOTAL], limits=None, reset=None, accept_effects=400)
+    assert "[[teardown]]: a request of the plan cannot be sent: the request target" in undone.ended.left_behind
+
+    other = {"request": "GET /other/{{item}}", "extract": {"other": "/other"}}
+    setup = [{"request": "POST /items", "extract": {"item": "/item"}}, other]
+    learned = scan(Spaces(), BYPASS, setup=setup, state=[{"answers": True}], limits=None)
+    assert learned.finding.evidence.summary.startswith("not asked: a request of the plan cannot be sent")
 
 
 def test_a_violated_finding_has_all_that_a_reader_needs_and_a_clean_one_has_no_remedy() -> None:

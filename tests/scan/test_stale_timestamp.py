@@ -122,8 +122,15 @@ def test_a_service_with_another_clock_is_asked_by_its_own(ahead_s: float) -> Non
 
 @pytest.mark.parametrize(
     "date",
-    [None, "yesterday", "Mon, 01 Jan 1900 00:00:00 GMT", "Mon, 01 Jan 2001 00:00:00 GMT"],
-    ids=["none", "junk", "absurd", "a cache's"],
+    [
+        None,
+        "yesterday",
+        "Mon, 01 Jan 1900 00:00:00 GMT",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2001 00:00:00 +99999999999999",
+        "Mon, 01 Jan 2001 00:00:00 GMT",
+    ],
+    ids=["none", "junk", "absurd", "no year of a clock", "no zone of the earth", "a cache's"],
 )
 def test_without_a_date_that_is_its_own_the_clocks_are_taken_for_equal(date: str | None) -> None:
     class Undated(Timed):

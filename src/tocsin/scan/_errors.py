@@ -1,5 +1,11 @@
 """What can stop a scan, a check or a trial, and what each of them means."""
 
+from pathlib import Path
+from traceback import extract_tb
+from typing import Final
+
+_TOCSIN: Final = Path(__file__).parents[1]
+
 
 class PlanError(ValueError):
     """The plan says something that cannot be meant: an unknown key, a wrong type, a variable that nothing defines."""
@@ -28,3 +34,10 @@ class ServiceGone(Exception):  # noqa: N818  a fact about the peer, not an error
 def ended_by(interrupt: KeyboardInterrupt) -> str:
     """What ended a scan from outside, as a report says it."""
     return str(interrupt) or "interrupted by the user"
+
+
+def bug_said(bug: Exception) -> str:
+    """What a report says of an error of ours: where it is, and not its text, which may hold what was sent."""
+    ours = [frame for frame in extract_tb(bug.__traceback__) if Path(frame.filename).is_relative_to(_TOCSIN)]
+    at = f" at {Path(ours[-1].filename).relative_to(_TOCSIN).as_posix()}:{ours[-1].lineno}" if ours else ""
+    return f"a bug in tocsin: {type(bug).__name__}{at}"

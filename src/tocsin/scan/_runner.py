@@ -19,7 +19,7 @@ from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Options
 from tocsin.scan._compose import Composer
-from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, ended_by
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, bug_said, ended_by
 from tocsin.scan._fresh import FreshValues
 from tocsin.scan._oracles import learn_answers, open_oracles
 from tocsin.scan._plan import SINK_URL, Plan
@@ -36,6 +36,8 @@ _RESERVE_S, _RESERVE_SHARE = 1.0, 0.1
 # A service slows down under what is sent to it, and what is set aside for later checks cannot be asked back.
 _SLOWER: Final = 1.5
 _HERE: Final = Path()
+# A value that came from the service or the plan does not fit into a request or its signature.
+_UNSENDABLE: Final = "a request of the plan cannot be sent"
 
 
 def run(
@@ -62,6 +64,7 @@ def run(
     Raises:
         KeyboardInterrupt: passed on after RunEnded has said what may be left behind. A check that has a hit by then has
             its finding before.
+        Exception: a bug of ours, in the same way; the check that met it is INCONCLUSIVE, and the others were asked.
     """
     started = time.monotonic()
     hosts = {name: address.authority for name, address in addresses.items()}
@@ -98,11 +101,13 @@ def run(
                 requests=session.spent.requests,
                 effects=session.spent.effects,
                 interrupted=interrupted,
-                left_behind=_left_behind(session, interrupted),
+                left_behind=_left_behind(session),
                 statement=scan_wide([trials for trials in bounds if trials is not None], len(bounds)),
                 bounds_asked=len(bounds),
             )
         )
+    if session.bug is not None:
+        raise session.bug
 
 
 def _opened(session: Session, folder: Path, closing: ExitStack) -> str:
@@ -119,7 +124,8 @@ def _opened(session: Session, folder: Path, closing: ExitStack) -> str:
 
 def _run_checks(session: Session, options: Options, emit: Callable[[Event], None], failed: str) -> str:
     stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
-    failed = failed or _reset(stage) or _learned(session, stage)
+    # Before the first check and after the last.
+    failed = failed or _failure(stage.reset) or _failure(partial(learn_answers, session, stage))
     for place, check in enumerate(options.checks):
         session.begin(check.id)
         emit(CheckStarted(check.id, check.title))
@@ -136,16 +142,20 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
             raise session.ended
     # Whatever time the checks took: nothing is left behind that can be brought back.
     session.wind_down()
-    session.left_standing = _torn_down(stage)
-    return session.gone or failed or _reset(stage)
+    session.left_standing = _failure(stage.tear_down)
+    ended = session.gone or failed or _failure(stage.reset)
+    session.is_brought_back = not ended
+    return ended or ("" if session.bug is None else bug_said(session.bug))
 
 
-def _torn_down(stage: Stage) -> str:
-    """Undo what set-ups have made. Returns what went wrong."""
+def _failure(act: Callable[[], object]) -> str:
+    """Do what belongs to no check. Returns what went wrong."""
     try:
-        stage.tear_down()
+        act()
     except (CannotTell, BudgetEnded, ServiceGone) as error:
         return str(error)
+    except (RequestError, SchemeError) as error:
+        return f"{_UNSENDABLE}: {error}"
     return ""
 
 
@@ -156,28 +166,14 @@ def _asked(check: Check, context: Context) -> Conclusion:
     except (CannotTell, BudgetEnded) as reason:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(str(reason)))
     except (RequestError, SchemeError) as error:
-        # A value that came from the service or the plan does not fit into a request or its signature.
-        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"a request of the plan cannot be sent: {error}"))
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"{_UNSENDABLE}: {error}"))
     except ServiceGone as gone:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}"))
-
-
-def _reset(stage: Stage) -> str:
-    """Bring the state back, before the first check and after the last. Returns what went wrong."""
-    try:
-        stage.reset()
-    except (CannotTell, BudgetEnded, ServiceGone) as error:
-        return str(error)
-    return ""
-
-
-def _learned(session: Session, stage: Stage) -> str:
-    """Learn what answers tell, where they are an oracle. Returns what went wrong."""
-    try:
-        learn_answers(session, stage)
-    except (CannotTell, BudgetEnded, ServiceGone) as error:
-        return str(error)
-    return ""
+    except BrokenPipeError:
+        raise  # whoever the events go to has left
+    except Exception as bug:  # noqa: BLE001  the run raises it at its end: what one check meets costs no other its word
+        context.session.bug = context.session.bug or bug
+        return Conclusion(Verdict.INCONCLUSIVE, Evidence(bug_said(bug)))
 
 
 def _until(session: Session, options: Options, rest: Sequence[Check]) -> float:
@@ -267,9 +263,9 @@ def _delivery(address: Address) -> str:
     return address.why
 
 
-def _left_behind(session: Session, interrupted: str) -> str:
+def _left_behind(session: Session) -> str:
     spent = session.spent
-    if not spent.effects + spent.unread or (session.plan.reset is not None and not interrupted):
+    if not spent.effects + spent.unread or (session.plan.reset is not None and session.is_brought_back):
         return ""
     unread = f", and at most {spent.unread} more that were not" if spent.unread else ""
     is_undone = session.plan.teardown and not session.left_standing

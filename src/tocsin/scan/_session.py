@@ -34,6 +34,8 @@ class Session(Sending):
         has_hit: whether that check has read, and confirmed, an effect too many.
         captured_is_spent: whether the plan's captured message has been accepted.
         left_standing: why [[teardown]] has not undone what was set up, or "".
+        is_brought_back: whether the last [reset], if there is one, has been sent and answered.
+        bug: the first that a check met.
         readers: the open oracles, for every state that is not asked of the service.
     """
 
@@ -41,6 +43,8 @@ class Session(Sending):
     has_hit: bool = False
     captured_is_spent: bool = False
     left_standing: str = "not sent"
+    is_brought_back: bool = False
+    bug: Exception | None = None
     readers: Mapping[Source, Reader] = field(default_factory=dict)
     _idle_at: float = field(default=-math.inf, init=False)
 

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._instants import unix_of
 from tocsin.scan._plan import Plan
 from tocsin.scan._probes import Make, Probed, alone, together
 from tocsin.wire import Response
@@ -150,12 +150,9 @@ def _clock_offset(context: Context) -> float:
 def _date(response: Response) -> float | None:
     """The instant in an answer's Date (RFC 9110 section 6.6.1), in Unix seconds, None if there is none to be read."""
     for value in response.values("Date"):
-        try:
-            # Half a second on average has passed since the second that it names began.
-            dated = parsedate_to_datetime(value).timestamp() + 0.5
-        except ValueError:
-            return None
-        return dated if _FIRST_INSTANT < dated < _LAST_INSTANT else None
+        named = unix_of(value)
+        # Half a second on average has passed since the second that it names began.
+        return named + 0.5 if named is not None and _FIRST_INSTANT < named < _LAST_INSTANT else None
     return None
 
 

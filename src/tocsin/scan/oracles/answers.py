@@ -9,9 +9,9 @@ each execution tells a random text of its own, and tell nothing where it does no
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from tocsin.findings import Json
 from tocsin.scan._bodies import Path, differing, with_value
@@ -20,6 +20,8 @@ from tocsin.wire import Response
 
 Look: TypeAlias = tuple[int, str]
 
+# Comparing recurses, and Python allows a thousand calls in all. Answers that people have designed nest less than ten.
+_DEEPEST: Final = 100
 # Ids, hashes, and instants, wherever they stand in a text.
 _RANDOM = re.compile(
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -116,11 +118,25 @@ class AnswerClasses:
 
 
 def _document(response: Response) -> Json:
+    """The JSON in an answer; None where there is none, or it is nested too deep to be compared member by member."""
     try:
         found: Json = json.loads(response.body)
     except (ValueError, RecursionError):
         return None
-    return found
+    return None if _is_deep(found) else found
+
+
+def _is_deep(found: Json) -> bool:
+    level = [found]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return bool(level)
+
+
+def _inside(found: Json) -> Iterable[Json]:
+    if isinstance(found, Mapping):
+        return found.values()
+    return found if isinstance(found, list) else ()
 
 
 def _tokens(octets: bytes) -> set[str]:
