@@ -1,6 +1,8 @@
 """What a scan sends is covered by a budget first, and what it reads is compared with what it read before."""
 
+import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from tests.scan.services.desk import Answer, Asked, Desk
 from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BEFORE, BYPASS, DUPLICATES, scan
 from tocsin.findings import Verdict
-from tocsin.scan import _sending
+from tocsin.scan import _allowance, _sending
 
 pytestmark = pytest.mark.usefixtures("brisk", "impatient")
 
@@ -97,8 +99,53 @@ def test_more_effects_than_requests_are_somebody_elses() -> None:
     assert finding.evidence.summary.endswith("effects: somebody else writes")
 
 
+def test_a_set_up_that_hangs_is_sent_once_a_check_and_the_next_check_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_allowance, "_ANSWER_TIMEOUT_S", 0.05)
+
+    class Hangs(Desk):
+        """Makes nothing until the scan is over."""
+
+        def make_item(self) -> Answer:
+            self.closed.wait(10)
+            return super().make_item()
+
+    desk = Hangs()
+    found = scan(desk, BYPASS, BEFORE)
+    told = "POST /items was not answered in time; it may be done, and is not sent again"
+    assert {finding.evidence.summary for finding in found.findings.values()} == {told}
+    assert sum(asked.path == "/items" for asked in desk.asked) == 2
+
+
+def test_a_last_reset_that_hangs_is_sent_once_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_allowance, "_ANSWER_TIMEOUT_S", 0.2)
+
+    class Hangs(Desk):
+        """Is brought back once."""
+
+        def reset(self) -> Answer:
+            if self.orders:
+                self.closed.wait(10)
+            return super().reset()
+
+    desk = Hangs()
+    found = scan(desk, BYPASS)
+    assert found.finding.verdict is Verdict.NOT_OBSERVED
+    assert [asked.path for asked in desk.asked].count("/__reset") == 2
+    assert found.ended.interrupted == "POST /__reset was not answered in time; it may be done, and is not sent again"
+    assert found.ended.left_behind.endswith("; the last [reset] is missing")
+
+
+def test_a_scan_does_not_wait_for_effects_that_it_has_no_time_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(_allowance, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
+    state = {"name": "taken", "request": "GET /count", "pointer": "/count", "settle_ms": 3000}
+    finding = scan(Desk(), BEFORE, state=[state], budget={"seconds": 1}, reset=None, accept_effects=40).finding
+    assert finding.evidence.summary == "the budget of 1 s is used up"
+    assert not slept
+
+
 def test_a_service_that_hangs_gets_no_more_time_than_the_scan_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sending, "_LEAST_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(_allowance, "_LEAST_TIMEOUT_S", 0.05)
 
     class Hangs(Desk):
         """Answers orders when the scan is over."""

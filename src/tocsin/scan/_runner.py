@@ -141,11 +141,21 @@ def _run_checks(session: Session, options: Options, emit: Callable[[Event], None
         if session.ended is not None:
             raise session.ended
     # Whatever time the checks took: nothing is left behind that can be brought back.
-    session.wind_down()
+    ended = session.gone or failed
+    standing = _brought_back(session, stage, session.grace_s)
+    return ended or standing or ("" if session.bug is None else bug_said(session.bug))
+
+
+def _brought_back(session: Session, stage: Stage, within_s: float) -> str:
+    """Undo what set-ups have made, and reset, in half of the time each. Returns what went wrong."""
+    session.wind_down(within_s / 2)
     session.left_standing = _failure(stage.tear_down)
-    ended = session.gone or failed or _failure(stage.reset)
-    session.is_brought_back = not ended
-    return ended or ("" if session.bug is None else bug_said(session.bug))
+    if stage.standing:
+        session.left_standing += f"; {stage.standing} were not undone"
+    session.wind_down(within_s / 2)
+    failure = session.gone or _failure(stage.bring_back)
+    session.is_brought_back = not failure
+    return failure
 
 
 def _failure(act: Callable[[], object]) -> str:
@@ -264,13 +274,12 @@ def _delivery(address: Address) -> str:
 
 
 def _left_behind(session: Session) -> str:
-    spent = session.spent
-    if not spent.effects + spent.unread or (session.plan.reset is not None and session.is_brought_back):
-        return ""
+    spent, plan = session.spent, session.plan
+    # Nothing is owed where every set-up was undone, and where there was none.
+    standing = f"what [[setup]] made ([[teardown]]: {session.left_standing})" if session.owed else ""
+    if not spent.effects + spent.unread or (plan.reset is not None and session.is_brought_back):
+        return standing
     unread = f", and at most {spent.unread} more that were not" if spent.unread else ""
-    is_undone = session.plan.teardown and not session.left_standing
-    made = ", and what [[setup]] made" if session.plan.setup and not is_undone else ""
-    if session.plan.teardown and session.left_standing:
-        made += f" ([[teardown]]: {session.left_standing})"
-    not_reset = "; the last [reset] is missing" if session.plan.reset is not None else ""
-    return f"{spent.effects} effects that were read{unread}{made}{not_reset}"
+    made = standing or ("what [[setup]] made" if plan.setup and not plan.teardown else "")
+    not_reset = "; the last [reset] is missing" if plan.reset is not None else ""
+    return f"{spent.effects} effects that were read{unread}{made and ', and '}{made}{not_reset}"

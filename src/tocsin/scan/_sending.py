@@ -3,18 +3,17 @@
 Rule: nothing is sent that no budget covers, and effects are reserved before they can happen.
 """
 
-import math
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tocsin.events import Event
+from tocsin.scan._allowance import Allowance
 from tocsin.scan._compose import Composer, Draft, Shot
-from tocsin.scan._errors import BudgetEnded, ServiceGone, ended_by
+from tocsin.scan._errors import CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
-from tocsin.scan._plan import Plan, RequestTemplate
+from tocsin.scan._plan import RequestTemplate
 from tocsin.scan._statuses import LIMITED, UNHEARD
 from tocsin.scan._styles import Rotation
 from tocsin.scan.oracles import AnswerClasses
@@ -34,9 +33,6 @@ from tocsin.wire import (
 
 # A service that restarts under a supervisor is back within a second or two; longer silence is an answer too.
 _RETRY_AFTER_S = (0.05, 0.2, 0.5, 1.0)
-_ANSWER_TIMEOUT_S = 10.0
-# At the very end of a scan's seconds, an answer gets this long all the same.
-_LEAST_TIMEOUT_S = 1.0
 # Until enough answers have come to tell: what a small service on this machine takes.
 _FIRST_PACE_S = 0.002
 _ENOUGH_ANSWERS = 8
@@ -44,53 +40,32 @@ _ENOUGH_ANSWERS = 8
 SIDE_BY_SIDE = 6
 
 
-@dataclass(slots=True)
-class Spent:
-    """What a scan has used so far. Of what was sent and not read yet, or never, every request may be an effect."""
-
-    requests: int = 0
-    effects: int = 0
-    unread: int = 0
-
-
-@dataclass(slots=True)
-class Sending:
+@dataclass(slots=True, kw_only=True)
+class Sending(Allowance):
     """One run's way to the service.
 
     Args:
-        plan: what is scanned.
         composer: renders and signs.
         addresses: where to connect for each origin, "" being base_url's.
         rng: decides orders; seeded, so that a rerun repeats them.
         emit: takes the events.
-        deadline: monotonic time at which the run's seconds are over.
-        spent: what has been used.
         gone: why nothing can be asked any more, or "".
-        ended: what has ended the run from outside while a check had a hit: it concludes, and nothing more is sent.
-        owed: how many requests are kept for the plan's [[teardown]].
         answers: what the answers so far have looked like.
         rotation: the release styles that the address has, and what bursts have shown of them so far.
     """
 
-    plan: Plan
     composer: Composer
     addresses: Mapping[str, Address]
     rng: random.Random
     emit: Callable[[Event], None]
-    deadline: float
-    spent: Spent = field(default_factory=Spent)
     gone: str = ""
-    ended: KeyboardInterrupt | None = None
-    owed: int = 0
     answers: AnswerClasses = field(default_factory=AnswerClasses)
     rotation: Rotation = field(init=False)
     _since_read: int = field(default=0, init=False)
     _settled: Reading | None = field(default=None, init=False)
     _turn: int = field(default=0, init=False)
-    _wound_down: bool = field(default=False, init=False)
     _answered: tuple[int, float] = field(default=(0, 0.0), init=False)
     _one_by_one: bool = field(default=False, init=False)
-    _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         self.rotation = Rotation.of(styles_of(self.addresses[""]))
@@ -112,10 +87,10 @@ class Sending:
             ServiceGone: nothing listens any more.
         """
         self._cover(effects=1)
-        self._spend()
+        self.spend()
         nodes = self._nodes()
         to = self.addresses[shot.origin] if shot.origin or not nodes else nodes[0]
-        response = self._exchange(shot.raw, to, repeatable=False)
+        response = self._exchange(shot.raw, to, again=lambda _: False)
         self.answers.saw(response)
         return response
 
@@ -133,10 +108,10 @@ class Sending:
 
     def _side_by_side(self, shots: Sequence[Shot]) -> list[Response | None]:
         self._cover(effects=len(shots))
-        self._spend(len(shots))
+        self.spend(len(shots))
         to = (*self._nodes(), self.addresses[""])[0]
         try:
-            outcomes = exchanges([shot.raw for shot in shots], to, timeout_s=self._timeout_s())
+            outcomes = exchanges([shot.raw for shot in shots], to, timeout_s=self.timeout_s())
         except DeliveryError as error:
             raise self._has_gone(error) from None
         return [self._alone_if(shot, outcome) for shot, outcome in zip(shots, outcomes, strict=True)]
@@ -164,12 +139,12 @@ class Sending:
             offsets_us: when each leaves once the gate has opened; by default all at once.
         """
         self._cover(effects=len(shots))
-        self._spend(len(shots))
+        self.spend(len(shots))
         burst = Burst(
             requests=tuple(shot.raw for shot in shots),
             labels=tuple(shot.label for shot in shots),
             hold_s=hold_s,
-            timeout_s=self._timeout_s(),
+            timeout_s=self.timeout_s(),
             style=style,
             offsets_us=offsets_us,
         )
@@ -187,21 +162,32 @@ class Sending:
         return delivery
 
     def ask(self, request: RequestTemplate, draft: Draft) -> Response:
-        """A read, a set-up or a reset of the plan. Raises ServiceGone if it is not answered, BudgetEnded."""
+        """A read, a set-up, a teardown or a reset of the plan.
+
+        Raises:
+            BudgetEnded: no budget covers it.
+            ServiceGone: it is not answered.
+            CannotTell: neither is what changes the state, in time. It may be done all the same: it is not sent again.
+        """
         raw = self.composer.plain(request, draft, at=time.time())
+        changes = (*(setup.request for setup in self.plan.setup), *self.plan.teardown, self.plan.reset)
+        is_read = request not in changes
         if not any(request is state.request for state in self.plan.states()):
             self._settled = None
-        self._spend()
-        response = self._exchange(raw, self.addresses[request.origin], repeatable=True)
-        assert response is not None, "a repeatable request is answered, or the service is gone"
+        self.spend()
+        response = self._exchange(
+            raw, self.addresses[request.origin], again=lambda error: is_read or error.kind is not Failure.TIMED_OUT
+        )
+        if response is None:
+            raise CannotTell(f"{request} was not answered in time; it may be done, and is not sent again")
         return response
 
     def ask_few(self, some: Sequence[tuple[bytes, RequestTemplate]]) -> dict[bytes, Response]:
         """The answers to a few reads at a time, by their bytes; those that have to be asked alone are left out."""
-        self._spend(len(some))
+        self.spend(len(some))
         to = self.addresses[some[0][1].origin]
         try:
-            outcomes = exchanges([raw for raw, _ in some], to, timeout_s=self._timeout_s())
+            outcomes = exchanges([raw for raw, _ in some], to, timeout_s=self.timeout_s())
         except DeliveryError:
             outcomes = []
         good = {
@@ -215,9 +201,9 @@ class Sending:
     def peek(self, request: RequestTemplate, draft: Draft) -> Response | None:
         """A read beside whatever else is sent, from any thread; None without an answer. Raises BudgetEnded."""
         raw = self.composer.plain(request, draft, at=time.time())
-        self._spend()
+        self.spend()
         try:
-            return exchange(raw, self.addresses[request.origin], timeout_s=self._timeout_s())
+            return exchange(raw, self.addresses[request.origin], timeout_s=self.timeout_s())
         except DeliveryError:
             return None
 
@@ -227,15 +213,6 @@ class Sending:
         answered, seconds = self._answered
         return seconds / answered if answered >= _ENOUGH_ANSWERS else _FIRST_PACE_S
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass, within the run's seconds."""
-        time.sleep(max(0.0, min(seconds, self.deadline - time.monotonic())))
-
-    def wind_down(self) -> None:
-        """Only the last reset is still to come: whatever the time is, and a request has been kept for it."""
-        self.deadline = math.inf
-        self._wound_down = True
-
     def _nodes(self) -> tuple[Address, ...]:
         """The plan's nodes, beginning with another one each time: where one connection is all, they take turns too."""
         nodes = tuple(self.addresses[node] for node in self.plan.nodes)
@@ -243,49 +220,32 @@ class Sending:
         first = self._turn % len(nodes) if nodes else 0
         return nodes[first:] + nodes[:first]
 
-    def _timeout_s(self) -> float:
-        return min(_ANSWER_TIMEOUT_S, max(_LEAST_TIMEOUT_S, self.deadline - time.monotonic()))
-
     def _has_gone(self, error: DeliveryError) -> ServiceGone:
         self.gone = str(error)
         return ServiceGone(self.gone)
 
     def _cover(self, *, effects: int) -> None:
-        """What may happen is reserved before it can; reading what did happen gives back the rest."""
-        budget, spent = self.plan.budget.effects, self.spent
-        if spent.effects + spent.unread + effects > budget:
-            unread = f" and {spent.unread} that may have happened" if spent.unread else ""
-            raise BudgetEnded(
-                f"the budget of {budget} effects does not cover {effects} more, beside {spent.effects} that were "
-                f"read{unread}"
-            )
+        self.reserve(effects)
         self._settled = None
         self._since_read += effects
-        spent.unread += effects
 
-    def _spend(self, requests: int = 1) -> None:
-        budget = self.plan.budget
-        if self.ended is not None:
-            raise BudgetEnded(ended_by(self.ended))
-        kept = 0 if self._wound_down else self.owed + (self.plan.reset is not None)
-        with self._counting:
-            if self.spent.requests + requests > budget.requests - kept:
-                raise BudgetEnded(f"the budget of {budget.requests} requests is used up")
-            if time.monotonic() > self.deadline:
-                raise BudgetEnded(f"the budget of {budget.seconds:g} s is used up")
-            self.spent.requests += requests
+    def _exchange(self, raw: bytes, address: Address, *, again: Callable[[DeliveryError], bool]) -> Response | None:
+        """Send and receive; a service that refuses connections is asked again for a while: it may be restarting.
 
-    def _exchange(self, raw: bytes, address: Address, *, repeatable: bool) -> Response | None:
-        """Send and receive; a service that refuses connections is asked again for a while: it may be restarting."""
+        Args:
+            raw: the request.
+            address: where to.
+            again: whether it may be repeated although it was sent. If not, None is its answer.
+        """
         for wait_s in (*_RETRY_AFTER_S, None):
             begun = time.monotonic()
             try:
-                response = exchange(raw, address, timeout_s=self._timeout_s())
+                response = exchange(raw, address, timeout_s=self.timeout_s())
             except DeliveryError as error:
-                if error.request_sent and not repeatable:
+                if error.request_sent and not again(error):
                     return None
                 if wait_s is None:
-                    if error.kind is Failure.STREAM_REFUSED and not repeatable:
+                    if error.kind is Failure.STREAM_REFUSED and not again(error):
                         return None  # the service is there, and refuses this request
                     raise self._has_gone(error) from None
             else:
@@ -293,5 +253,5 @@ class Sending:
                 self._answered = answered + 1, seconds + time.monotonic() - begun
                 return response
             time.sleep(wait_s)
-            self._spend()
+            self.spend()
         raise AssertionError("the last round returns or raises")

@@ -25,7 +25,7 @@ _IDLE_S = 0.3
 LOOK_AGAIN_S = 10.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Session(Sending):
     """One run's way to the service and to its state.
 
@@ -138,13 +138,13 @@ class Session(Sending):
         self.ended = interrupt
 
     def settle(self) -> None:
-        """Wait as long as an effect may take to arrive."""
-        time.sleep(self.plan.settle_s)
+        """Wait as long as an effect may take to arrive. Raises BudgetEnded if the run has less time."""
+        self.wait_in_full(self.plan.settle_s)
 
     def idle(self, drafts: Sequence[Draft]) -> Reading:
         """Read twice, a while apart. Raises CannotTell if the state moves by itself."""
         first = self.read(drafts)
-        time.sleep(max(_IDLE_S, self.plan.settle_s))
+        self.wait_in_full(max(_IDLE_S, self.plan.settle_s))
         second = self.read(drafts)
         self._idle_at = time.monotonic()
         if first != second:

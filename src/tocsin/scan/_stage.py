@@ -80,21 +80,32 @@ class Stage:
     def tear_down(self) -> None:
         """Undo what set-ups have made, the last one first. Raises CannotTell, BudgetEnded, ServiceGone."""
         while self._set_up_so_far:
-            held = self._set_up_so_far.pop()
+            held = self._set_up_so_far[-1]
             for request in self._plan.teardown:
+                # What was never made has no name.
+                if not request.names & (self._plan.extracted - set(held)):
+                    response = self._session.ask(request, self._filled(held, request.names))
+                    _wanted_2xx(response, f"the teardown {request}")
                 self._session.owed -= 1
-                if request.names & (self._plan.extracted - set(held)):
-                    continue  # what was never made has no name
-                _wanted_2xx(self._session.ask(request, self._filled(held, request.names)), f"the teardown {request}")
+            self._set_up_so_far.pop()
+
+    @property
+    def standing(self) -> int:
+        """How many trials have set up what was not undone."""
+        return len(self._set_up_so_far)
 
     def reset(self) -> None:
-        """Bring the state back, where the plan says how."""
-        if self._plan.reset is None:
-            return
-        response = self._session.ask(self._plan.reset, self._filled({}, self._plan.reset.names))
-        _wanted_2xx(response, f"the reset {self._plan.reset}")
-        self._effects_at_reset = self._used_ever()
-        self._session.settle()
+        """Bring the state back, where the plan says how, and wait until that shows."""
+        self.bring_back()
+        if self._plan.reset is not None:
+            self._session.settle()
+
+    def bring_back(self) -> None:
+        """The same for the last time: nothing is read any more."""
+        reset = self._plan.reset
+        if reset is not None:
+            _wanted_2xx(self._session.ask(reset, self._filled({}, reset.names)), f"the reset {reset}")
+            self._effects_at_reset = self._used_ever()
 
     def _capacity(self, need: int) -> int | None:
         limits = self._plan.limits
