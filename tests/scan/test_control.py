@@ -68,7 +68,7 @@ class NoItems(Desk):
     """No item can be made."""
 
     def make_item(self) -> Answer:
-        return Answer(503)
+        return Answer(500)
 
 
 @pytest.mark.parametrize("check", FIVE)
@@ -82,7 +82,7 @@ class NoItems(Desk):
         (HangsUp(), "a fresh valid request was answered none and had 1 effects"),
         (NoState(), "[[state]] stock was answered 500: wanted 2xx"),
         (WordyState(), '[[state]] stock: "/stock" holds no number'),
-        (NoItems(), "the set-up POST /items was answered 503: wanted 2xx"),
+        (NoItems(), "the set-up POST /items was answered 500: wanted 2xx"),
         (Restless(), "the state moves while nothing is sent (stock = "),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Desk) else "",

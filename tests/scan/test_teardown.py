@@ -109,7 +109,7 @@ def test_requests_are_kept_for_it_out_of_the_budget() -> None:
 def test_a_setup_that_failed_has_made_nothing_to_undo() -> None:
     class Empty(Closing):
         def make_item(self) -> Answer:
-            return Answer(503)
+            return Answer(500)
 
     desk = Empty()
     assert scan(desk, BYPASS, accept_effects=900, **TEARDOWN).finding.verdict is Verdict.INCONCLUSIVE

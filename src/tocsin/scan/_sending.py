@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tocsin.events import Event
 from tocsin.scan._allowance import Allowance
+from tocsin.scan._backoff import LIMITER_WAITS_S, limiter_wait_s
 from tocsin.scan._compose import Composer, Draft, Shot
 from tocsin.scan._errors import CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
@@ -162,18 +163,27 @@ class Sending(Allowance):
         return delivery
 
     def ask(self, request: RequestTemplate, draft: Draft) -> Response:
-        """A read, a set-up, a teardown or a reset of the plan.
+        """A read, a set-up, a teardown or a reset of the plan. A rate limiter is given the time that it asks for.
 
         Raises:
             BudgetEnded: no budget covers it.
             ServiceGone: it is not answered.
             CannotTell: neither is what changes the state, in time. It may be done all the same: it is not sent again.
         """
+        if not any(request is state.request for state in self.plan.states()):
+            self._settled = None
+        for usual_s in LIMITER_WAITS_S:
+            response = self._asked(request, draft)
+            wait_s = limiter_wait_s(response, usual_s, now_unix=time.time())
+            if response.status not in LIMITED or not self.has(wait_s):
+                return response
+            self.wait(wait_s)
+        return self._asked(request, draft)
+
+    def _asked(self, request: RequestTemplate, draft: Draft) -> Response:
         raw = self.composer.plain(request, draft, at=time.time())
         changes = (*(setup.request for setup in self.plan.setup), *self.plan.teardown, self.plan.reset)
         is_read = request not in changes
-        if not any(request is state.request for state in self.plan.states()):
-            self._settled = None
         self.spend()
         response = self._exchange(
             raw, self.addresses[request.origin], again=lambda error: is_read or error.kind is not Failure.TIMED_OUT

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from tocsin.scan._backoff import LIMITER_WAITS_S
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
@@ -19,8 +20,6 @@ from tocsin.scan._statuses import UNHEARD
 from tocsin.scan._trial import Trial
 from tocsin.wire import Delivery, Response, Style
 
-# How long a rate limiter is given before the control is tried again: most count by the second.
-_CONTROL_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 # How many effects a resource must admit before a duplicate's refusal means something: with room for one, exhausted
 # stock would pass for a defence.
 ROOM = 2
@@ -61,7 +60,7 @@ def control(session: Session, stage: Stage, *, anew: bool = False) -> Trial:
 
 def _controlled(session: Session, stage: Stage) -> Trial:
     trial = _fresh_one(session, stage)
-    for wait_s in _CONTROL_WAITS_S:
+    for wait_s in LIMITER_WAITS_S:
         if not trial.limited + trial.unheard:
             break
         session.wait(wait_s)
