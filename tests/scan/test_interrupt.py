@@ -20,6 +20,7 @@ from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import DUPLICATES, tables
 from tests.scan.services.serving import serving
 from tests.untraced import untraced
+from tocsin.cli._sigterm import raising
 
 # A shell starts its background jobs with SIGINT ignored, and whatever they start inherits that.
 COMMAND = """
@@ -163,6 +164,85 @@ def test_a_hit_that_ctrl_c_leaves_unconfirmed_is_told_and_is_no_verdict(tmp_path
     [finding] = report["findings"]
     assert (process.returncode, finding["verdict"]) == (130, "INCONCLUSIVE")
     assert finding["evidence"]["summary"].endswith("and before that could be confirmed: interrupted by the user")
+
+
+def test_sigterm_brings_the_state_back_writes_the_reports_and_exits_143(tmp_path: Path) -> None:
+    desk = Waits(24)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        desk.go_on.set()
+
+    assert (process.returncode, err) == (143, "tocsin: ended by SIGTERM\n")
+    assert "Ended early: ended by SIGTERM" in " ".join(out.split())
+    assert desk.asked[-1].path == "/__reset"
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (report["interrupted"], report["left_behind"]) == ("ended by SIGTERM", "")
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+class NeverBroughtBack(Waits):
+    """Answers the first reset alone."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.resets = 0
+        self.again = threading.Event()
+
+    def reset(self) -> Answer:
+        self.resets += 1
+        if self.resets == 2:
+            self.again.set()
+            self.go_on.wait(20)
+        return super().reset()
+
+
+def test_a_reset_that_hangs_keeps_no_sigterm_from_ending_the_scan(tmp_path: Path) -> None:
+    desk = NeverBroughtBack(24)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        desk.go_on.set()
+
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert process.returncode == 143
+    assert report["interrupted"].startswith("ended by SIGTERM; POST /__reset was not answered in time")
+    assert report["left_behind"].endswith("; the last [reset] is missing")
+
+
+def test_a_second_sigterm_ends_the_process_as_it_would_have_at_first(tmp_path: Path) -> None:
+    desk = NeverBroughtBack(24)
+    with serving(desk), scanning(desk, tmp_path) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(signal.SIGTERM)
+        assert desk.again.wait(20)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        desk.go_on.set()
+
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_sigterm_is_what_it_was_once_the_block_is_over_and_another_thread_leaves_it_alone() -> None:
+    former = signal.getsignal(signal.SIGTERM)
+    with raising(ZeroDivisionError):
+        assert signal.getsignal(signal.SIGTERM) != former
+        with pytest.raises(ZeroDivisionError):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == former
+
+    seen: list[object] = []
+
+    def elsewhere() -> None:
+        with raising(ZeroDivisionError):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [former]
 
 
 def test_a_reader_who_leaves_costs_the_scan_neither_its_verdict_nor_its_files(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ NOON = 1769860800.0  # Sat, 31 Jan 2026 12:00:00 GMT
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sending, "LIMITER_WAITS_S", (0.001, 0.002))
+    monkeypatch.setattr(_sending, "LIMITED_WAITS_S", (0.001, 0.002))
 
 
 class LimitedEverywhere(Desk):

@@ -145,7 +145,7 @@ def test_an_honest_burst_that_was_not_looked_at_says_nothing_of_contention(statu
 
 @pytest.mark.parametrize("status", [421, 425])
 def test_a_control_that_was_not_looked_at_is_sent_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_trials, "LIMITER_WAITS_S", (0.0,))
+    monkeypatch.setattr(_trials, "LIMITED_WAITS_S", (0.0,))
     found = scan(Limited(range(2, 10_000), status=status), DUPLICATES)
     assert found.finding.verdict is Verdict.NOT_OBSERVED
 

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        0 clean or done, 1 violated or rejected, 2 wrong usage, 3 no verdict, 70 a bug of ours, 130 ended by Ctrl-C.
+        0 clean or done, 1 violated or rejected, 2 wrong usage, 3 no verdict, 70 a bug of ours, 130 ended by Ctrl-C,
+        143 a scan that SIGTERM ended.
     """
     parser = argparse.ArgumentParser(
         prog="tocsin",

@@ -15,6 +15,7 @@ from tocsin.cli._plan_check import placed
 from tocsin.cli._report_options import REPORTS, add_report_options, archive_of, terms_of
 from tocsin.cli._rerun import announce, origin_of, outcome, prepare
 from tocsin.cli._scan_by_curl import add_curl_options, check_curl_options, curl_words, tables_of
+from tocsin.cli._sigterm import TERMINATED, raising
 from tocsin.cli._streams import say, show
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ exit codes:
   1    a check was violated
   2    usage; nothing was sent
   3    inconclusive: not everything could be told
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C: nothing more is sent
+  143  ended by SIGTERM: once the state is brought back, if the plan says how
 """
 
 
@@ -166,10 +168,12 @@ def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "S
         raise Unfinished(f"nothing to scan: {error}") from None
     for note in plan.notes:
         say(f"note: {note}")
-    with report:
-        scanner.run(
-            plan, secret, addresses, options, report.handle, others=others, folder=Path(args.plan or ".").parent
-        )
+    try:
+        with report, raising(scanner.Terminated):
+            scanner.run(plan, secret, addresses, options, report.handle, others=others, folder=folder)
+    except scanner.Terminated as ended:
+        say(ended)
+        return TERMINATED
     return report.exit_code()
 
 

@@ -5,7 +5,7 @@ from tocsin.scan._check import Options
 from tocsin.scan._compose import rehearse
 from tocsin.scan._curl import tables_from_curl
 from tocsin.scan._dry_run import describe
-from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError
+from tocsin.scan._errors import EffectsNotAccepted, PlanError, RailError, Terminated
 from tocsin.scan._ownership import prove_ownership
 from tocsin.scan._plan import Plan
 from tocsin.scan._plan_file import plan_from_tables, plan_from_toml
@@ -25,6 +25,7 @@ __all__ = [
     "PlanError",
     "Probed",
     "RailError",
+    "Terminated",
     "addresses",
     "authorise",
     "beside",

@@ -17,7 +17,7 @@ _LONGEST_HOLD_S = 0.25
 _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 # How long a rate limiter is given before the same is tried again, if it does not say: most count by the second.
-LIMITER_WAITS_S: Final = (0.4, 0.8, 1.6, 3.2)
+LIMITED_WAITS_S: Final = (0.4, 0.8, 1.6, 3.2)
 # More digits than a wait of years has.
 _MOST_DIGITS = 9
 

@@ -31,6 +31,13 @@ class ServiceGone(Exception):  # noqa: N818  a fact about the peer, not an error
     """The service does not answer any more. A retry may help once it runs again."""
 
 
+class Terminated(KeyboardInterrupt):
+    """Ended by SIGTERM. Nobody sits there to bring the state back by hand, so that the run does it, within seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("ended by SIGTERM")
+
+
 def ended_by(interrupt: KeyboardInterrupt) -> str:
     """What ended a scan from outside, as a report says it."""
     return str(interrupt) or "interrupted by the user"

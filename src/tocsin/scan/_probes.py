@@ -8,6 +8,7 @@ settling and one reading, and are told apart, one by one, only if the state move
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tocsin.scan._backoff import LIMITED_WAITS_S
 from tocsin.scan._bursts import FIRST_SERVER_ERROR
 from tocsin.scan._check import Context
 from tocsin.scan._compose import Draft, Shot
@@ -26,8 +27,6 @@ _DRAWS = 20
 
 # A half of so few costs more than each of them alone.
 _FEW = 3
-# A rate limiter is given 0.4 s, 0.8 s, 1.6 s, 3.2 s: most count by the second.
-LIMITED_WAITS_S = (0.4, 0.8, 1.6, 3.2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from typing import Final
 from tocsin import __version__
 from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
+from tocsin.scan._allowance import LEAST_GRACE_S
 from tocsin.scan._check import Check, Conclusion, Context, Options
 from tocsin.scan._compose import Composer
-from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, bug_said, ended_by
+from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, Terminated, bug_said, ended_by
 from tocsin.scan._fresh import FreshValues
 from tocsin.scan._oracles import learn_answers, open_oracles
 from tocsin.scan._plan import SINK_URL, Plan
@@ -63,7 +64,7 @@ def run(
 
     Raises:
         KeyboardInterrupt: passed on after RunEnded has said what may be left behind. A check that has a hit by then has
-            its finding before.
+            its finding before. Of a Terminated, the state is brought back first.
         Exception: a bug of ours, in the same way; the check that met it is INCONCLUSIVE, and the others were asked.
     """
     started = time.monotonic()
@@ -77,6 +78,7 @@ def run(
         emit=emit,
         deadline=started + plan.budget.seconds,
     )
+    stage = Stage(session, FreshValues(plan.variables, recycle_lists=plan.reset is not None))
     findings: list[Finding] = []
 
     def told(event: Event) -> None:
@@ -88,7 +90,12 @@ def run(
     try:
         emit(_run_started(session, options))
         with ExitStack() as closing:
-            interrupted = _run_checks(session, options, told, _opened(session, folder, closing))
+            interrupted = _run_checks(session, stage, options, told, _opened(session, folder, closing))
+    except Terminated as terminated:
+        session.deadline, interrupted = time.monotonic(), ended_by(terminated)
+        failure = _brought_back(session, stage, LEAST_GRACE_S)
+        interrupted += f"; {failure}" if failure else ""
+        raise
     except KeyboardInterrupt as interrupt:
         interrupted = ended_by(interrupt)
         raise
@@ -122,9 +129,7 @@ def _opened(session: Session, folder: Path, closing: ExitStack) -> str:
     return ""
 
 
-def _run_checks(session: Session, options: Options, emit: Callable[[Event], None], failed: str) -> str:
-    stage = Stage(session, FreshValues(session.plan.variables, recycle_lists=session.plan.reset is not None))
-    # Before the first check and after the last.
+def _run_checks(session: Session, stage: Stage, options: Options, emit: Callable[[Event], None], failed: str) -> str:
     failed = failed or _failure(stage.reset) or _failure(partial(learn_answers, session, stage))
     for place, check in enumerate(options.checks):
         session.begin(check.id)

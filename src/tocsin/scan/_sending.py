@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tocsin.events import Event
 from tocsin.scan._allowance import Allowance
-from tocsin.scan._backoff import LIMITER_WAITS_S, limiter_wait_s
+from tocsin.scan._backoff import LIMITED_WAITS_S, limiter_wait_s
 from tocsin.scan._compose import Composer, Draft, Shot
 from tocsin.scan._errors import CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
@@ -172,7 +172,7 @@ class Sending(Allowance):
         """
         if not any(request is state.request for state in self.plan.states()):
             self._settled = None
-        for usual_s in LIMITER_WAITS_S:
+        for usual_s in LIMITED_WAITS_S:
             response = self._asked(request, draft)
             wait_s = limiter_wait_s(response, usual_s, now_unix=time.time())
             if response.status not in LIMITED or not self.has(wait_s):

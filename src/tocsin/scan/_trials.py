@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from tocsin.scan._backoff import LIMITER_WAITS_S
+from tocsin.scan._backoff import LIMITED_WAITS_S
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
@@ -60,7 +60,7 @@ def control(session: Session, stage: Stage, *, anew: bool = False) -> Trial:
 
 def _controlled(session: Session, stage: Stage) -> Trial:
     trial = _fresh_one(session, stage)
-    for wait_s in LIMITER_WAITS_S:
+    for wait_s in LIMITED_WAITS_S:
         if not trial.limited + trial.unheard:
             break
         session.wait(wait_s)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tocsin.findings import Bound, Evidence, Json, Severity, Verdict
+from tocsin.scan._backoff import LIMITED_WAITS_S
 from tocsin.scan._bodies import is_json, malformed
 from tocsin.scan._check import Check, Conclusion, Context, Cost, needs_state
 from tocsin.scan._compose import Composer, Draft, Shot
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._plan import Plan
-from tocsin.scan._probes import LIMITED_WAITS_S, answered, honest_after, is_server_error, shown
+from tocsin.scan._probes import answered, honest_after, is_server_error, shown
 from tocsin.scan._stage import Scene
 from tocsin.scan._statuses import LIMITED
 from tocsin.scan._trials import control
