@@ -35,6 +35,13 @@ def test_a_clean_service_exits_0_and_a_pipe_gets_no_control_codes(
     assert "\r" not in out
 
 
+def test_the_request_that_finds_out_whether_anything_answers_is_counted_as_well(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, plan(desk), "--only", BYPASS, "--json", "r.json")
+    assert json.loads(Path("r.json").read_text(encoding="utf-8"))["requests"] == len(desk.asked)
+
+
 def test_a_violation_exits_1_and_the_report_is_what_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Unlocked()) as racy:
         code, out, _ = said(

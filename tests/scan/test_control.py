@@ -94,6 +94,11 @@ def test_no_check_makes_a_verdict_of_a_service_that_is_not_understood(desk: Desk
     assert finding.evidence.summary.startswith(said)
 
 
+def test_a_state_that_moves_by_itself_has_two_causes_which_look_the_same_from_outside() -> None:
+    said = scan(Restless(), DUPLICATES).finding.evidence.summary
+    assert said.endswith("): somebody else writes, or effects arrive later than settle_ms says")
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_limiter_that_lets_nothing_through_leaves_every_check_open(
     status: int, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,13 @@
+import gzip
 from decimal import Decimal
 
 import pytest
 
 from tests.scan.services.plans import plan
 from tocsin.scan._errors import CannotTell
-from tocsin.scan._plan import State
+from tocsin.scan._oracle import extracted
+from tocsin.scan._plan import RequestTemplate, State
+from tocsin.scan._template import Template
 from tocsin.scan.oracles import read_endpoint
 from tocsin.wire import Response
 
@@ -83,3 +86,26 @@ def test_what_is_no_strict_json_is_no_reading(body: bytes) -> None:
 def test_what_is_no_number_that_a_service_counts_with_is_no_reading(value: str) -> None:
     with pytest.raises(CannotTell, match='stock: "/stock" holds no number'):
         read_endpoint(state(pointer="/stock"), answer(f'{{"stock": {value}}}'.encode()))
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ((("Content-Encoding", "GZIP"),), "gzip"),
+        ((("Content-Encoding", "deflate, br"),), "br, deflate"),
+        ((("Content-Encoding", "br"), ("Content-Encoding", "zstd")), "br, zstd"),
+        ((("Content-Encoding", "utf-8"),), ""),
+        ((), ""),
+    ],
+)
+def test_a_body_that_is_content_encoded_is_told_as_such(header: tuple[tuple[str, str], ...], told: str) -> None:
+    said = f"; the body is content-encoded ({told}): wanted it plain" if told else ""
+    packed = Response(200, header, gzip.compress(b'{"stock": 5}'))
+    with pytest.raises(CannotTell) as state_of:
+        read_endpoint(state(pointer="/stock", absent=0), packed)
+    with pytest.raises(CannotTell) as set_up:
+        extracted(packed, "/item", RequestTemplate("POST", Template("/items")))
+    assert "[[state]] stock is not JSON" in str(state_of.value)
+    assert str(state_of.value).partition("; ")[2] == said.removeprefix("; ")
+    assert str(set_up.value) == f'the answer to POST /items has nothing at "/item"{said}'
+    assert read_endpoint(state(pointer="/stock"), Response(200, header, b'{"stock": 5}')) == 5

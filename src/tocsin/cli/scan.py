@@ -170,7 +170,7 @@ def _scan(plan: "Plan", options: "Options", args: argparse.Namespace, report: "S
         say(f"note: {note}")
     try:
         with report, raising(scanner.Terminated):
-            scanner.run(plan, secret, addresses, options, report.handle, others=others, folder=folder)
+            scanner.run(plan, secret, addresses, options, report.handle, others=others, folder=folder, sent=1)
     except scanner.Terminated as ended:
         say(ended)
         return TERMINATED

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from tocsin.scan._coding import coded
 from tocsin.scan._compose import Draft
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._number import difference, total
@@ -82,7 +83,7 @@ def extracted(response: Response, pointer: str, request: RequestTemplate) -> str
     try:
         found = resolve(parse_json(response.body), pointer)
     except PointerError:
-        raise CannotTell(f'the answer to {request} has nothing at "{pointer}"') from None
+        raise CannotTell(f'the answer to {request} has nothing at "{pointer}"{coded(response)}') from None
     if isinstance(found, bool) or not isinstance(found, (str, int, float)):
         raise CannotTell(f'the answer to {request} has no string or number at "{pointer}"')
     text = str(found)

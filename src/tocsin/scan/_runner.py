@@ -17,7 +17,7 @@ from typing import Final
 from tocsin import __version__
 from tocsin.events import CheckStarted, Event, FindingMade, RunEnded, RunStarted
 from tocsin.findings import Evidence, Finding, Remedy, Reproducer, Verdict
-from tocsin.scan._allowance import LEAST_GRACE_S
+from tocsin.scan._allowance import LEAST_GRACE_S, Spent
 from tocsin.scan._check import Check, Conclusion, Context, Options
 from tocsin.scan._compose import Composer
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone, Terminated, bug_said, ended_by
@@ -50,6 +50,7 @@ def run(
     *,
     others: Sequence[Secret] = (),
     folder: Path = _HERE,
+    sent: int = 0,
 ) -> None:
     """Scan. All results go to `emit`.
 
@@ -61,6 +62,7 @@ def run(
         emit: takes the events.
         others: the secrets of the plan's [[actor]] tables, in their order.
         folder: what the files of oracles are relative to: the plan's.
+        sent: how many requests have been sent to find out whether there is anything to scan; the budget covers them.
 
     Raises:
         KeyboardInterrupt: passed on after RunEnded has said what may be left behind. A check that has a hit by then has
@@ -77,6 +79,7 @@ def run(
         rng=random.Random(options.seed),  # noqa: S311
         emit=emit,
         deadline=started + plan.budget.seconds,
+        spent=Spent(requests=sent),
     )
     stage = Stage(session, FreshValues(plan.variables, recycle_lists=plan.reset is not None))
     findings: list[Finding] = []

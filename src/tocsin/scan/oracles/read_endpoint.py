@@ -5,6 +5,7 @@ Rule: a state that cannot be read is no state. Only what the plan declares `abse
 
 from decimal import Decimal
 
+from tocsin.scan._coding import coded
 from tocsin.scan._errors import CannotTell
 from tocsin.scan._number import number_in
 from tocsin.scan._plan import State
@@ -21,4 +22,7 @@ def read_endpoint(state: State, response: Response) -> Decimal:
         return Decimal(state.absent)
     if not 200 <= response.status < 300:  # noqa: PLR2004  RFC 9110 section 15.3
         raise CannotTell(f"[[state]] {state.name} was answered {response.status}: wanted 2xx")
-    return number_in(state, response.body)
+    try:
+        return number_in(state, response.body)
+    except CannotTell as error:
+        raise CannotTell(f"{error}{coded(response)}") from None
