@@ -14,7 +14,7 @@ from tests.scan.services.serving import serving
 from tests.wire.h2_peer import Behaviour, H2Peer
 from tocsin.events import Event
 from tocsin.findings import Severity, Verdict
-from tocsin.scan import CHECKS, Options, Plan, _sending, addresses, run
+from tocsin.scan import CHECKS, Options, Plan, _allowance, addresses, run
 from tocsin.scan.checks import comparison_timing
 from tocsin.scan.checks.comparison_timing import Make, _Pairs, _Timing
 from tocsin.signing import secret_from_table
@@ -248,7 +248,7 @@ def test_streams_that_open_in_one_order_always_would_prefer_one_of_two_equal_for
 
 
 def test_a_body_that_no_window_takes_is_made_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sending, "_ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(_allowance, "_ANSWER_TIMEOUT_S", 0.5)
     found = timed_over_http_2(SmallWindow)
 
     assert found.finding.verdict is Verdict.NOT_OBSERVED

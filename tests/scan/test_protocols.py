@@ -22,7 +22,7 @@ from tests.scan.services.scanning import BYPASS, DUPLICATES, LIMITS, Scan, plann
 from tests.wire.certificates import Certificates, made
 from tests.wire.h2_peer import Behaviour, H2Peer, refuse
 from tocsin.findings import Verdict
-from tocsin.scan import RailError, _backoff, _sending, addresses
+from tocsin.scan import RailError, _allowance, _backoff, _sending, addresses
 from tocsin.wire import DeliveryError
 
 pytestmark = pytest.mark.usefixtures("brisk")
@@ -284,7 +284,7 @@ def test_a_server_that_lets_no_burst_happen_leaves_the_check_open_with_the_reaso
 ) -> None:
     monkeypatch.setattr(_backoff, "_LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr(_backoff, "_LONGEST_HOLD_S", 0.02)
-    monkeypatch.setattr(_sending, "_ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(_allowance, "_ANSWER_TIMEOUT_S", 0.5)
     desk = Desk()
     with H2Peer(lambda: server(desk)) as peer:
         target = {"base_url": str(peer.address), "protocol": "h2c"}

@@ -89,9 +89,11 @@ def run(
             findings.append(event.finding)
         emit(event)
 
+    # Made before anything can break off: the end is told after it, and to nobody who has not heard of the start.
+    start = _run_started(session, options)
     interrupted = "broken off"  # unless it comes to an end of its own
     try:
-        emit(_run_started(session, options))
+        emit(start)
         with ExitStack() as closing:
             interrupted = _run_checks(session, stage, options, told, _opened(session, folder, closing))
     except Terminated as terminated:
