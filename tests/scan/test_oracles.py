@@ -109,6 +109,8 @@ def test_answers_that_tell_nothing_are_no_oracle(desk: Desk, said: str) -> None:
     found = shown(desk, ANSWERS, DUPLICATES)
     assert found.finding.verdict is Verdict.INCONCLUSIVE
     assert said in found.finding.evidence.summary
+    # What was sent to learn from them is undone all the same.
+    assert (desk.asked[-1].path, found.ended.left_behind) == ("/__reset", "")
 
 
 @pytest.mark.parametrize(("kind", "state"), [("sql", SQL), ("file", FILE), ("command", COMMAND)])

@@ -11,10 +11,13 @@ from tests.scan.services.racy import Unlocked
 from tests.scan.services.scanning import BEFORE, BYPASS, DUPLICATES, FIVE, LIMITS, REPLAYS, TOTAL, Scan, planned, scan
 from tests.scan.services.serving import serving
 from tocsin.events import CheckStarted, Event, FindingMade, Progressed, RunEnded, RunStarted
-from tocsin.findings import Verdict
+from tocsin.findings import Evidence, Severity, Verdict
+from tocsin.history import History
 from tocsin.scan import CHECKS, Options, addresses, run
+from tocsin.scan._bursts import Seen, until_hit
 from tocsin.scan._check import Check, Conclusion, Context
-from tocsin.scan._errors import CannotTell
+from tocsin.scan._errors import BudgetEnded, CannotTell
+from tocsin.scan._race import Experiment, Members, race
 from tocsin.signing import Secret
 from tocsin.wire import Burst, Delivery, deliver
 
@@ -159,6 +162,52 @@ def test_an_interrupt_is_passed_on_once_the_end_has_said_what_may_be_left_behind
         "the last [reset] is missing"
     )
     assert not [event for event in events if isinstance(event, FindingMade)]
+
+
+def test_an_interrupt_after_a_hit_waits_for_the_finding_and_for_nothing_else() -> None:
+    """A hit of one part of a check is told, whatever part the interrupt meets; nothing is sent once it has come."""
+    repeated: list[str] = []
+
+    def once(_gentle: int) -> Seen:
+        if repeated:
+            raise KeyboardInterrupt
+        repeated.append("no more than this")
+        return Seen(2, "last-byte", History(()), hit="two at once")
+
+    def compose(_size: int) -> Members:
+        raise KeyboardInterrupt
+
+    def hits(context: Context) -> Conclusion:
+        tally = until_hit(context, once, wanted=2, enough=lambda: True)
+        variant = Experiment("variant", compose, (2,), least=2, wanted=1, hit=lambda *_: "")
+        outcome = race(context.session, variant, until=context.until)
+        assert tally.hit is not None
+        assert (tally.cut_short, outcome.cut_short) == ("interrupted by the user", "interrupted by the user")
+        with pytest.raises(BudgetEnded, match="interrupted by the user"):
+            sends_one(context)
+        return Conclusion(Verdict.VIOLATED, Evidence(tally.hit.hit), severity=Severity.HIGH)
+
+    events, raised = asked_by(check_that(hits), check_that(hits, id="never"))
+    assert isinstance(raised, KeyboardInterrupt)
+    [finding] = [event.finding for event in events if isinstance(event, FindingMade)]
+    assert (finding.verdict, finding.evidence.summary) == (Verdict.VIOLATED, "two at once")
+
+
+def test_a_hit_of_one_check_keeps_no_interrupt_from_the_next() -> None:
+    def hits(context: Context) -> Conclusion:
+        context.session.has_hit = True
+        return Conclusion(Verdict.VIOLATED, Evidence("one"), severity=Severity.HIGH)
+
+    def interrupted(context: Context) -> Conclusion:
+        def compose(_size: int) -> Members:
+            raise KeyboardInterrupt
+
+        race(context.session, Experiment("a", compose, (2,), least=2, wanted=1, hit=lambda *_: ""), until=context.until)
+        raise CannotTell("it went on")
+
+    events, raised = asked_by(check_that(hits, id="first"), check_that(interrupted, id="second"))
+    assert isinstance(raised, KeyboardInterrupt)
+    assert [event.finding.check for event in events if isinstance(event, FindingMade)] == ["first"]
 
 
 def test_a_bug_in_a_check_keeps_neither_the_others_from_being_asked_nor_the_end_from_being_told() -> None:

@@ -135,7 +135,9 @@ def _opened(session: Session, folder: Path, closing: ExitStack) -> str:
 
 
 def _run_checks(session: Session, stage: Stage, options: Options, emit: Callable[[Event], None], failed: str) -> str:
-    failed = failed or _failure(stage.reset) or _failure(partial(learn_answers, session, stage))
+    failed = failed or _failure(stage.reset)
+    is_untouched = bool(failed)
+    failed = failed or _failure(partial(learn_answers, session, stage))
     for place, check in enumerate(options.checks):
         session.begin(check.id)
         emit(CheckStarted(check.id, check.title))
@@ -152,7 +154,7 @@ def _run_checks(session: Session, stage: Stage, options: Options, emit: Callable
             raise session.ended
     # Whatever time the checks took: nothing is left behind that can be brought back.
     ended = session.gone or failed
-    standing = _brought_back(session, stage, session.grace_s)
+    standing = "" if is_untouched else _brought_back(session, stage, session.grace_s)
     return ended or standing or ("" if session.bug is None else bug_said(session.bug))
 
 
