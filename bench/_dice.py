@@ -54,6 +54,8 @@ class Dice:
         default_factory=lambda: SimpleNamespace(limits=None, settle_s=0.01, is_success=lambda status: status == 200)
     )
     usual_style: Style = "last-byte"
+    has_hit: bool = False
+    ended: KeyboardInterrupt | None = None
     counted: list[float] = field(default_factory=list)
     _bursts: int = 0
     _pending: deque[int] = field(default_factory=deque)
