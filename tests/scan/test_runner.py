@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from tocsin.history import History
 from tocsin.scan import CHECKS, Options, addresses, run
 from tocsin.scan._bursts import Seen, until_hit
 from tocsin.scan._check import Check, Conclusion, Context
+from tocsin.scan._compose import Draft
 from tocsin.scan._errors import BudgetEnded, CannotTell
 from tocsin.scan._race import Experiment, Members, race
+from tocsin.scan._trials import watch
 from tocsin.signing import Secret
 from tocsin.wire import Burst, Delivery, deliver
 
@@ -191,6 +194,23 @@ def test_an_interrupt_after_a_hit_waits_for_the_finding_and_for_nothing_else() -
     assert isinstance(raised, KeyboardInterrupt)
     [finding] = [event.finding for event in events if isinstance(event, FindingMade)]
     assert (finding.verdict, finding.evidence.summary) == (Verdict.VIOLATED, "two at once")
+
+
+def test_an_interrupt_while_a_state_is_watched_costs_the_hit_no_more_than_a_budget_that_ends() -> None:
+    class Interrupting(list[Draft]):
+        def __iter__(self) -> Iterator[Draft]:
+            raise KeyboardInterrupt
+
+    def watches(context: Context) -> Conclusion:
+        with pytest.raises(KeyboardInterrupt):
+            watch(context.session, Interrupting(), since=0)
+        context.session.has_hit = True
+        assert watch(context.session, Interrupting(), since=0) == 0
+        return Conclusion(Verdict.VIOLATED, Evidence("one"), severity=Severity.HIGH)
+
+    events, raised = asked_by(check_that(watches))
+    assert isinstance(raised, KeyboardInterrupt)
+    assert [event.finding.verdict for event in events if isinstance(event, FindingMade)] == [Verdict.VIOLATED]
 
 
 def test_a_hit_of_one_check_keeps_no_interrupt_from_the_next() -> None:

@@ -84,9 +84,10 @@ def race(session: Session, experiment: Experiment, *, until: float) -> Outcome:
         what = experiment.hit(outcome.twin, outcome.twin)
         if what:
             confirm(session, [shot.draft for shot in members.shots], outcome.twin)
+            session.has_hit = True
             if not experiment.is_apart and not _comes_back_in_turn(session, experiment):
                 outcome.watched_s = watch(session, [shot.draft for shot in members.shots], since=began)
-            session.has_hit, outcome.also_sequential, outcome.what = True, True, what
+            outcome.also_sequential, outcome.what = True, what
         _ask_canaries(session, experiment)
         early: list[tuple[list[Draft], Reading]] = []
         _bursts(session, experiment, outcome, began, until=until, early=early)

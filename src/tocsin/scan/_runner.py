@@ -191,8 +191,6 @@ def _asked(check: Check, context: Context) -> Conclusion:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"{_UNSENDABLE}: {error}"))
     except ServiceGone as gone:
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(f"during this check, {gone}"))
-    except BrokenPipeError:
-        raise  # whoever the events go to has left
     except Exception as bug:  # noqa: BLE001  the run raises it at its end: what one check meets costs no other its word
         context.session.bug = context.session.bug or bug
         return Conclusion(Verdict.INCONCLUSIVE, Evidence(bug_said(bug)))

@@ -190,7 +190,7 @@ def watch(session: Session, drafts: Sequence[Draft], *, since: float) -> float:
         since: the monotonic time at which the first trial began of those that might have met such a write.
 
     Returns:
-        For how many seconds it stood still, 0 if no budget was left for it.
+        For how many seconds it stood still, 0 if no budget was left for it, or an interrupt came.
 
     Raises:
         CannotTell: it moved.
@@ -206,6 +206,9 @@ def watch(session: Session, drafts: Sequence[Draft], *, since: float) -> float:
             if still != first:
                 raise CannotTell(f"the state moves while nothing is sent ({first}; then {still}): somebody else writes")
     except (BudgetEnded, ServiceGone):
+        return 0.0
+    except KeyboardInterrupt as interrupt:
+        session.keep_hit(interrupt)
         return 0.0
     return long_s
 
