@@ -91,8 +91,12 @@ class Dice:
     def send(self, _shot: Shot) -> Response:
         return OK
 
-    def deliver(self, shots: Sequence[Shot], *, hold_s: float, style: Style) -> Delivery:
+    def deliver(
+        self, shots: Sequence[Shot], *, hold_s: float, style: Style | None, offsets_us: Sequence[int] = ()
+    ) -> Delivery:
         assert hold_s > 0
+        assert not offsets_us or len(offsets_us) == len(shots)
+        style = style or self.usual_style
         is_void, hits = self.throw(style, len(shots))
         self._pending.append(0 if is_void else 1 + hits)
         answered_us = [self.rng.randrange(1000) for _ in shots]

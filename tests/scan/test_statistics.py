@@ -74,7 +74,8 @@ def test_the_real_stopping_rule_states_a_wrong_bound_no_more_often(world: World)
 
 def test_a_race_that_went_on_after_its_first_hit_and_forgot_it_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "tocsin.scan._race._played", lambda *given: [(one, "") for _, one, _ in _race._delivered(*given)]
+        "tocsin.scan._race._played",
+        lambda *given: [(members, one, "") for members, one, _ in _race._delivered(*given)],
     )
     told = [raced(WORLDS[0], 20, random.Random(seed)) for seed in range(60)]
     assert {one.verdict for one in told} == {Verdict.NOT_OBSERVED}
