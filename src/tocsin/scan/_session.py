@@ -25,7 +25,7 @@ _IDLE_S = 0.3
 # A control looks again for somebody else's writes when the last look is so long ago.
 LOOK_AGAIN_S = 10.0
 # From outside, the two look the same.
-_WHY_IT_MOVES: Final = "somebody else writes, or effects arrive later than settle_ms says"
+WHY_IT_MOVES: Final = "somebody else writes, or effects arrive later than settle_ms says"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Session(Sending):
     def _as_settled(self, reading: Reading) -> Reading:
         settled = self._settled
         if settled is not None and reading.moved_since(settled, self._varying()):
-            raise CannotTell(f"the state moves while nothing is sent ({settled}; then {reading}): {_WHY_IT_MOVES}")
+            raise CannotTell(f"the state moves while nothing is sent ({settled}; then {reading}): {WHY_IT_MOVES}")
         self._since_read = 0
         return reading
 
@@ -148,7 +148,7 @@ class Session(Sending):
         second = self.read(drafts)
         self._idle_at = time.monotonic()
         if first != second:
-            raise CannotTell(f"the state moves while nothing is sent ({first}; then {second}): {_WHY_IT_MOVES}")
+            raise CannotTell(f"the state moves while nothing is sent ({first}; then {second}): {WHY_IT_MOVES}")
         return second
 
     def at_rest(self, drafts: Sequence[Draft]) -> Reading:

@@ -14,7 +14,7 @@ from tocsin.scan._backoff import LIMITED_WAITS_S
 from tocsin.scan._compose import Draft, Shot
 from tocsin.scan._errors import BudgetEnded, CannotTell, ServiceGone
 from tocsin.scan._oracle import Reading
-from tocsin.scan._session import LOOK_AGAIN_S, Session
+from tocsin.scan._session import LOOK_AGAIN_S, WHY_IT_MOVES, Session
 from tocsin.scan._stage import Stage
 from tocsin.scan._statuses import UNHEARD
 from tocsin.scan._trial import Trial
@@ -204,7 +204,7 @@ def watch(session: Session, drafts: Sequence[Draft], *, since: float) -> float:
             session.wait(long_s / _LOOKS)
             still = session.read(drafts)
             if still != first:
-                raise CannotTell(f"the state moves while nothing is sent ({first}; then {still}): somebody else writes")
+                raise CannotTell(f"the state moves while nothing is sent ({first}; then {still}): {WHY_IT_MOVES}")
     except (BudgetEnded, ServiceGone):
         return 0.0
     except KeyboardInterrupt as interrupt:
