@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -230,10 +229,10 @@ def test_an_interrupt_at_the_end_of_a_handler_passes_the_turn_on(store: SQLiteSt
     assert store.look(claim("interrupted").key) is None
 
 
-def test_an_interrupt_while_others_are_committed_passes_the_turn_on(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+def interrupt_the_commit_of_others(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, ends: Callable[[], object]
 ) -> None:
-    """A sweep, and whoever runs again after its group was broken, ends the open transaction before its own."""
+    """What ends an open transaction before its own is interrupted in that COMMIT; who waits for it is told."""
 
     async def work() -> None:
         store.turns._is_busy = True
@@ -248,35 +247,25 @@ def test_an_interrupt_while_others_are_committed_passes_the_turn_on(
         with monkeypatch.context() as patch:
             patch.setattr(Writer, "commit", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                store.turns.begin(LONG_S, is_alone=True)
+                ends()
         with pytest.raises(CommitUnknown):
             await settling
 
     asyncio.run(work())
+
+
+def test_an_interrupt_while_others_are_committed_passes_the_turn_on(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep, and whoever runs again after its group was broken, ends the open transaction before its own."""
+    interrupt_the_commit_of_others(store, monkeypatch, partial(store.turns.begin, LONG_S, is_alone=True))
     assert goes_on(store)
 
 
 def test_a_store_whose_last_commit_is_interrupted_when_it_closes_has_one_turn(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def work() -> None:
-        store.turns._is_busy = True
-        granted = await store.take_async(claim("open"), LONG_S)
-        assert isinstance(granted, Unit)
-        settling = asyncio.ensure_future(granted.settle_async(ANSWER))
-        await asyncio.sleep(0)
-
-        def interrupted(_writer: Writer) -> None:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Writer, "commit", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                store.close()
-        with suppress(CommitUnknown):
-            await settling
-
-    asyncio.run(work())
+    interrupt_the_commit_of_others(store, monkeypatch, store.close)
     assert store.turns._turn.try_take()
     assert not store.turns._turn.try_take()
     store.turns._turn.pass_on()
