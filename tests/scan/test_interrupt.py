@@ -68,17 +68,23 @@ def scanning(desk: Desk, folder: Path, stdout: int | IO[bytes] = subprocess.PIPE
             process.kill()
 
 
+def ended_by(number: signal.Signals, desk: "Waits | WaitsAfterAHit", folder: Path) -> tuple[int, str, str]:
+    """Send the command a signal when the desk waits; its exit code, and what it said."""
+    with serving(desk), scanning(desk, folder) as process:
+        assert desk.reached.wait(20)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        desk.go_on.set()
+    return process.returncode, out, err
+
+
 # Control, room for two and a twin of twenty come before the first burst.
 @pytest.mark.parametrize("at", [1, 24], ids=["in the control", "in a burst"])
 def test_ctrl_c_is_one_line_and_exit_130_and_says_what_may_be_left_behind(at: int, tmp_path: Path) -> None:
     desk = Waits(at)
-    with serving(desk), scanning(desk, tmp_path) as process:
-        assert desk.reached.wait(20)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-        desk.go_on.set()
+    code, out, err = ended_by(signal.SIGINT, desk, tmp_path)
 
-    assert (process.returncode, err) == (130, "tocsin: interrupted\n")
+    assert (code, err) == (130, "tocsin: interrupted\n")
     said = " ".join(out.split())
     assert "Ended early: interrupted by the user" in said
     left = re.search(r"Left behind: (\d+) effects that were read, and at most (\d+) more that were not", said)
@@ -135,13 +141,9 @@ class WaitsAfterAHit(Unlocked):
 @pytest.mark.parametrize("messages", [0, 3, 6], ids=["before it was repeated", "in a repetition", "in a smaller burst"])
 def test_a_hit_that_was_read_is_told_when_ctrl_c_comes_while_it_is_repeated(messages: int, tmp_path: Path) -> None:
     desk = WaitsAfterAHit(reads=1000, messages=messages)
-    with serving(desk), scanning(desk, tmp_path) as process:
-        assert desk.reached.wait(20)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-        desk.go_on.set()
+    code, out, err = ended_by(signal.SIGINT, desk, tmp_path)
 
-    assert (process.returncode, err) == (130, "tocsin: interrupted\n")
+    assert (code, err) == (130, "tocsin: interrupted\n")
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     [finding] = report["findings"]
     assert (report["interrupted"], report["verdict"]) == ("interrupted by the user", "VIOLATED")
@@ -154,27 +156,19 @@ def test_a_hit_that_was_read_is_told_when_ctrl_c_comes_while_it_is_repeated(mess
 
 def test_a_hit_that_ctrl_c_leaves_unconfirmed_is_told_and_is_no_verdict(tmp_path: Path) -> None:
     desk = WaitsAfterAHit(reads=1, messages=0)
-    with serving(desk), scanning(desk, tmp_path) as process:
-        assert desk.reached.wait(20)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-        desk.go_on.set()
+    code, _out, _err = ended_by(signal.SIGINT, desk, tmp_path)
 
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     [finding] = report["findings"]
-    assert (process.returncode, finding["verdict"]) == (130, "INCONCLUSIVE")
+    assert (code, finding["verdict"]) == (130, "INCONCLUSIVE")
     assert finding["evidence"]["summary"].endswith("and before that could be confirmed: interrupted by the user")
 
 
 def test_sigterm_brings_the_state_back_writes_the_reports_and_exits_143(tmp_path: Path) -> None:
     desk = Waits(24)
-    with serving(desk), scanning(desk, tmp_path) as process:
-        assert desk.reached.wait(20)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
-        desk.go_on.set()
+    code, out, err = ended_by(signal.SIGTERM, desk, tmp_path)
 
-    assert (process.returncode, err) == (143, "tocsin: ended by SIGTERM\n")
+    assert (code, err) == (143, "tocsin: ended by SIGTERM\n")
     assert "Ended early: ended by SIGTERM" in " ".join(out.split())
     assert desk.asked[-1].path == "/__reset"
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
@@ -200,14 +194,10 @@ class NeverBroughtBack(Waits):
 
 def test_a_reset_that_hangs_keeps_no_sigterm_from_ending_the_scan(tmp_path: Path) -> None:
     desk = NeverBroughtBack(24)
-    with serving(desk), scanning(desk, tmp_path) as process:
-        assert desk.reached.wait(20)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
-        desk.go_on.set()
+    code, _out, _err = ended_by(signal.SIGTERM, desk, tmp_path)
 
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert process.returncode == 143
+    assert code == 143
     assert report["interrupted"].startswith("ended by SIGTERM; POST /__reset was not answered in time")
     assert report["left_behind"].endswith("; the last [reset] is missing")
 

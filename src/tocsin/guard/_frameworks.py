@@ -35,22 +35,6 @@ Handler: TypeAlias = Callable[..., Any]
 Endpoint = TypeVar("Endpoint", bound=Handler)
 
 
-# What Guard alone can say: it holds for every route of it.
-_OF_GUARD = frozenset(
-    {
-        "headers",
-        "seal",
-        "wait_s",
-        "max_body_bytes",
-        "max_answer_bytes",
-        "public_origin",
-        "shared_secret",
-        "unsigned_body",
-        "clock",
-    }
-)
-
-
 class RouteOptions(TypedDict, total=False):
     """What an operation may say for itself, in place of what Guard says for all.
 
@@ -142,7 +126,7 @@ class Frameworks(ABC, Generic[Tx]):
         from tocsin.guard.adapters.asgi import GuardedApp  # noqa: PLC0415  a service on WSGI needs no asyncio
 
         store = store_for_tasks(self._store, "guard.asgi")
-        key, given = _split("guard.asgi", options)
+        key, given = self._split("guard.asgi", options)
         return lambda app: GuardedApp(self.guarded(app, key=key, name=name, options=given, async_store=store), app)
 
     def fastapi(
@@ -261,14 +245,14 @@ class Frameworks(ABC, Generic[Tx]):
     def _on_threads(self, who: str, name: str | None, options: RouteOptions) -> Callable[[Handler], Guarded[Tx]]:
         """Declares an operation whose handler runs on the thread that calls it."""
         store = store_for_threads(self._store, who)
-        key, given = _split(who, options)
+        key, given = self._split(who, options)
         return lambda handler: self.guarded(handler, key=key, name=name, options=given, store=store)
 
     def _on_a_loop(self, who: str, name: str | None, options: RouteOptions) -> Callable[[Handler], Guarded[Tx]]:
         """Declares an operation that an event loop is asked for: a plain function runs on a thread that is kept."""
         from tocsin.guard._threads import ThreadedStore  # noqa: PLC0415  only event loops have anyio
 
-        key, given = _split(who, options)
+        key, given = self._split(who, options)
 
         def declared(handler: Handler) -> Guarded[Tx]:
             whose = _named(handler, who)
@@ -285,7 +269,7 @@ class Frameworks(ABC, Generic[Tx]):
         self, who: str, name: str | None, options: RouteOptions
     ) -> Callable[[Handler], Guarded[Tx]]:
         """Declares an operation that its framework calls on a task or on a thread, whichever its handler is for."""
-        key, given = _split(who, options)
+        key, given = self._split(who, options)
 
         def declared(handler: Handler) -> Guarded[Tx]:
             whose = _named(handler, who)
@@ -296,6 +280,20 @@ class Frameworks(ABC, Generic[Tx]):
             return self.guarded(handler, key=key, name=name, options=given, store=threads)
 
         return declared
+
+    def _split(self, who: str, options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
+        """The key, and the rest. Raises TypeError, as any function does for an argument that it does not have."""
+        for option in options.keys() - RouteOptions.__annotations__.keys():
+            if option in _options_of(type(self)):
+                raise TypeError(f"{who}() has no option {option!r}: it is an option of Guard(), for all routes")
+            raise TypeError(f"{who}() has no option {option!r}; wanted: {', '.join(RouteOptions.__annotations__)}")
+        return options.get("key"), Options(
+            options.get("remember"),
+            options.get("fingerprint"),
+            options.get("answer_days"),
+            options.get("claim_days"),
+            options.get("sequence"),
+        )
 
 
 @contextmanager
@@ -311,16 +309,6 @@ def _named(handler: Handler, who: str) -> str:
     return f"{getattr(handler, '__qualname__', handler)}, guarded by {who}"
 
 
-def _split(who: str, options: RouteOptions) -> tuple[JsonPointer | BodyDigest | None, Options]:
-    """The key, and the rest. Raises TypeError, as any function does for an argument that it does not have."""
-    for option in options.keys() - RouteOptions.__annotations__.keys():
-        if option in _OF_GUARD:
-            raise TypeError(f"{who}() has no option {option!r}: it is an option of Guard(), for all routes")
-        raise TypeError(f"{who}() has no option {option!r}; wanted: {', '.join(RouteOptions.__annotations__)}")
-    return options.get("key"), Options(
-        options.get("remember"),
-        options.get("fingerprint"),
-        options.get("answer_days"),
-        options.get("claim_days"),
-        options.get("sequence"),
-    )
+def _options_of(guard: type) -> list[str]:
+    """What a guard itself is declared with, by name."""
+    return [name for name, given in inspect.signature(guard).parameters.items() if given.kind is given.KEYWORD_ONLY]

@@ -1,15 +1,13 @@
 """What is wrong with a declaration is said when the service starts, whatever its framework."""
 
 import sys
-from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from tests.guard.adapters.on_wsgi import OnWSGI
 from tests.guard.adapters.service import Service
-from tocsin.guard import Guard, GuardError, RouteOptions, json_pointer
-from tocsin.guard._frameworks import _OF_GUARD
+from tocsin.guard import GuardError, json_pointer
 
 FRAMEWORKS = ("flask", "wsgi", "asgi", "fastapi", "starlette", "django", "robyn", "litestar", "quart")
 
@@ -36,11 +34,6 @@ def test_an_option_that_there_is_not_is_refused(framework: str, tmp_path: Path) 
     with pytest.raises(TypeError, match=r"no option 'shared_secret': it is an option of Guard\(\), for all routes"):
         getattr(service.guard, framework)(name="/order", shared_secret=True)
     service.close()
-
-
-def test_which_options_are_guards_alone_is_what_its_signature_says() -> None:
-    options = {name for name, given in signature(Guard).parameters.items() if given.kind is given.KEYWORD_ONLY}
-    assert options - RouteOptions.__annotations__.keys() == _OF_GUARD
 
 
 def test_the_kind_of_store_has_to_fit_the_kind_of_handler(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tocsin.guard.stores.sqlite._writer import OnConnect
 # The transaction that a claim was looked up in does not stand, or nobody knows whether it does, so what was found there
 # may not be there. Alone, neither can happen.
 _TAKEN_AGAIN = (GroupBroken, CommitUnknown)
-# Sweeping and closing give way to requests.
+# Sweeping, closing and forking give way to requests.
 _GIVE_WAY_S = 0.1
 # Far more than can be on their way back at once.
 _MOST_ALONE = 10_000
